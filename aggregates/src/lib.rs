@@ -1,0 +1,1 @@
+//! What is decided: the aggregates of the shop.

@@ -1,0 +1,3 @@
+//! The millrace binary: composition root and operator's tool.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! HTTP to command to shard.

@@ -1,0 +1,1 @@
+//! Shards: load, decide, group-commit, dedupe, snapshot, ownership.

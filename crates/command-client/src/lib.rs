@@ -1,0 +1,1 @@
+//! The port through which commands are submitted, and its HTTP client.

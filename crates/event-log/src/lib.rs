@@ -1,0 +1,1 @@
+//! The log: traits, embedded and Kafka backends, framing, contract suite.

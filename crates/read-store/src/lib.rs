@@ -1,0 +1,1 @@
+//! Document tables for read models.

@@ -1,0 +1,1 @@
+//! Config, telemetry, tasks, ordered shutdown, health, problem+json.

@@ -1,0 +1,1 @@
+//! Checkout, returns, timers; ports to payment providers and carriers.

@@ -1,0 +1,3 @@
+//! cargo xtask ci | prove | tidy | infra | bench.
+
+fn main() {}
