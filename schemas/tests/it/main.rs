@@ -1,0 +1,3 @@
+//! What the vocabulary promises to those who read the topics.
+
+mod released;
