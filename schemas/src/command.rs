@@ -77,6 +77,17 @@ impl Command {
 
     /// Hash of stream and body: two commands with one id and different hashes are two different wishes.
     pub fn hash(&self) -> CommandHash {
+        CommandHash::of(self)
+    }
+}
+
+/// The first 128 bits of SHA-256 over a command's stream and body, written as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CommandHash([u8; 16]);
+
+impl CommandHash {
+    /// Hash of a command, or of the request that one is made from: of its JSON, whose maps have to be ordered.
+    pub fn of(wish: &impl Serialize) -> Self {
         struct Hashing(Sha256);
         impl std::io::Write for Hashing {
             fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -88,20 +99,14 @@ impl Command {
             }
         }
         let mut hashing = Hashing(Sha256::new());
-        serde_json::to_writer(&mut hashing, self)
-            .expect("commands are made of strings, numbers, lists and maps");
+        serde_json::to_writer(&mut hashing, wish)
+            .expect("commands and requests are made of strings, numbers, lists and maps");
         let digest = hashing.0.finalize();
         let mut short = [0; 16];
         short.copy_from_slice(&digest[..16]);
-        CommandHash(short)
+        Self(short)
     }
-}
 
-/// The first 128 bits of SHA-256 over a command's stream and body, written as 32 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct CommandHash([u8; 16]);
-
-impl CommandHash {
     /// Wraps the bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -158,6 +163,10 @@ pub struct CommandEnvelope {
     /// W3C trace context of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Hash of the request that the command was made from, where making it looked facts up (prices, stock levels): the
+    /// same request is the same wish, although those facts have moved on. None: the command says it all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_hash: Option<CommandHash>,
     /// The wish.
     pub command: Command,
 }
@@ -173,8 +182,14 @@ impl CommandEnvelope {
             expected_version: ExpectedVersion::Any,
             occurred_at: None,
             traceparent: None,
+            request_hash: None,
             command,
         }
+    }
+
+    /// What tells two wishes under one command id apart, and what `ce_commandhash` says.
+    pub fn hash(&self) -> CommandHash {
+        self.request_hash.unwrap_or_else(|| self.command.hash())
     }
 
     /// The envelope of `step`, a command that follows from `cause`: deterministic id, same correlation and trace.
@@ -193,6 +208,7 @@ impl CommandEnvelope {
             expected_version: ExpectedVersion::Any,
             occurred_at: cause.follow_up_time(),
             traceparent: cause.metadata.traceparent.clone(),
+            request_hash: None,
             command,
         }
     }

@@ -88,6 +88,7 @@ error_codes! {
     CartNotFound = "cart_not_found" 404 Never "There is no such cart",
     CartExists = "cart_exists" 409 Never "The cart exists already",
     CartClosed = "cart_closed" 409 Never "The cart is checked out",
+    CartClaimed = "cart_claimed" 409 Never "The cart belongs to another customer",
     CartEmpty = "cart_empty" 409 Never "The cart is empty",
     CartLineNotFound = "cart_line_not_found" 404 Never "The cart has no such line",
     CartFull = "cart_full" 409 Never "The cart has as many lines as it may have",

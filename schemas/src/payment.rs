@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{CustomerId, Money, OrderId, PaymentId, Reference};
 
 /// The ledger's sums. At every instant `authorised = captured + voided + open` and `refunded ≤ captured`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, AvroSchema, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AvroSchema, ToSchema)]
 #[avro(namespace = "millrace")]
 pub struct PaymentBalance {
     /// Promised by the buyer's bank, minor units of the payment's currency.
