@@ -1,0 +1,50 @@
+//! The host's limits.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits of the shards of one node. Unknown fields are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// Commands that may wait for one shard; more are answered "overloaded". 8,192 by default.
+    pub queue_commands_max: usize,
+    /// Most commands of one turn, and so of one commit. 2,000 by default.
+    pub turn_commands_max: usize,
+    /// A turn takes no further command once its records reach this, bytes. 8 MiB by default.
+    pub turn_bytes_max: usize,
+    /// How long the outcome of a command id is remembered, milliseconds. 7 days by default.
+    pub dedupe_window_ms: u64,
+    /// Most remembered outcomes of one shard; the oldest go first. 4,000,000 by default.
+    pub dedupe_entries_max: usize,
+    /// Aggregate states that one shard keeps in memory. 100,000 by default.
+    pub state_cache_entries_max: usize,
+    /// The state store is brought up to date once this many commands were decided since. 20,000 by default.
+    pub checkpoint_commands_max: usize,
+    /// … or this long after the last time, milliseconds. 2,000 by default.
+    pub checkpoint_interval_ms: u64,
+    /// How long a caller waits for an answer, milliseconds; then it is told that the outcome is unknown. 30,000 by
+    /// default.
+    pub answer_timeout_ms: u64,
+    /// Longest pause between two attempts to open a shard's writer again, milliseconds. 2,000 by default.
+    pub reopen_backoff_ms_max: u64,
+    /// Memory of one shard's state store for blocks read, bytes. 16 MiB by default.
+    pub state_store_cache_bytes: u64,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            queue_commands_max: 8_192,
+            turn_commands_max: 2_000,
+            turn_bytes_max: 8 << 20,
+            dedupe_window_ms: 7 * 24 * 60 * 60 * 1_000,
+            dedupe_entries_max: 4_000_000,
+            state_cache_entries_max: 100_000,
+            checkpoint_commands_max: 20_000,
+            checkpoint_interval_ms: 2_000,
+            answer_timeout_ms: 30_000,
+            reopen_backoff_ms_max: 2_000,
+            state_store_cache_bytes: 16 << 20,
+        }
+    }
+}

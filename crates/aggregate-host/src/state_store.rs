@@ -1,0 +1,183 @@
+//! One shard's disposable store: states, outcomes, and the place in the log up to which they hold.
+//!
+//! Everything of a checkpoint is one atomic batch without a sync: after a crash the store is at an earlier checkpoint,
+//! never between two. A store of another shape, of another log, or ahead of the log is dropped and refolded.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aggregates::{STATE_SHAPE, State};
+use event_log::{Cursor, Shard, Topics};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use schemas::{CommandId, StreamId, Timestamp, Version};
+
+use crate::dedupe::Remembered;
+use crate::{HostConfig, StartError};
+
+/// The store's own layout; a change drops old stores.
+const FORMAT: u32 = 1;
+
+const SHAPE_KEY: &[u8] = b"shape";
+const COUNT_KEY: &[u8] = b"outcomes";
+
+/// The store of one shard. Clones share it.
+#[derive(Clone)]
+pub(crate) struct StateStore {
+    path: PathBuf,
+    topics: Topics,
+    database: Database,
+    /// `<aggregate>/<id>` → version and state.
+    states: Keyspace,
+    /// Command id → outcome.
+    outcomes: Keyspace,
+    /// Time of decision, command id → nothing: the order in which outcomes are forgotten.
+    by_time: Keyspace,
+    /// `shape`, `outcomes` (how many), and `@<topic>` → next offset.
+    meta: Keyspace,
+}
+
+/// What a checkpoint writes.
+pub(crate) struct Checkpoint {
+    pub(crate) states: Vec<(StreamId, Version, State)>,
+    pub(crate) outcomes: Arc<HashMap<CommandId, Remembered>>,
+    pub(crate) cursors: Vec<Cursor>,
+    pub(crate) now: Timestamp,
+}
+
+impl StateStore {
+    /// Opens the store of `shard` under `folder`, empty if it is new or of another shape.
+    pub(crate) fn open(
+        folder: &Path,
+        shard: Shard,
+        topics: &Topics,
+        config: &HostConfig,
+    ) -> Result<Self, StartError> {
+        let path = folder.join(format!("shard-{shard}"));
+        let store = Self::open_at(&path, topics, config)?;
+        match store.read(&store.meta, SHAPE_KEY)? {
+            Some(found) if found == store.shape().as_bytes() => {}
+            None => store.meta.insert(SHAPE_KEY, store.shape()).map_err(|e| store.failed(e))?,
+            Some(found) => {
+                let found = String::from_utf8_lossy(&found).into_owned();
+                tracing::info!(%shard, found, "the state store has another shape, refolding from the log");
+                store.reset()?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// What the stored bytes look like: layout, state types, and whose log they are from.
+    fn shape(&self) -> String {
+        format!("{FORMAT}/{STATE_SHAPE}/{}", self.topics.namespace())
+    }
+
+    /// Forgets everything: the log holds it all. A crash half-way leaves a shape that nobody accepts.
+    pub(crate) fn reset(&self) -> Result<(), StartError> {
+        let failed = |e: fjall::Error| self.failed(e);
+        self.meta.insert(SHAPE_KEY, "resetting").map_err(failed)?;
+        self.database.persist(fjall::PersistMode::SyncAll).map_err(failed)?;
+        for keyspace in [&self.states, &self.outcomes, &self.by_time, &self.meta] {
+            keyspace.clear().map_err(failed)?;
+        }
+        self.meta.insert(SHAPE_KEY, self.shape()).map_err(failed)
+    }
+
+    fn open_at(path: &Path, topics: &Topics, config: &HostConfig) -> Result<Self, StartError> {
+        let failed =
+            |source: fjall::Error| StartError::StateStore { path: path.into(), source: source.into() };
+        let database = Database::builder(path)
+            .cache_size(config.state_store_cache_bytes)
+            .worker_threads(1)
+            .open()
+            .map_err(failed)?;
+        let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        Ok(Self {
+            path: path.to_owned(),
+            topics: topics.clone(),
+            states: keyspace("states")?,
+            outcomes: keyspace("outcomes")?,
+            by_time: keyspace("by_time")?,
+            meta: keyspace("meta")?,
+            database,
+        })
+    }
+
+    /// The state of a stream as of the last checkpoint.
+    pub(crate) fn state(&self, stream: &StreamId) -> Result<Option<(Version, State)>, StartError> {
+        let Some(bytes) = self.read(&self.states, stream.to_string().as_bytes())? else { return Ok(None) };
+        postcard::from_bytes(&bytes).map(Some).map_err(|e| self.failed(e))
+    }
+
+    /// The outcome of a command as of the last checkpoint.
+    pub(crate) fn outcome(&self, id: CommandId) -> Result<Option<Remembered>, StartError> {
+        let bytes = self.read(&self.outcomes, id.as_uuid().as_bytes())?;
+        Ok(bytes.and_then(|bytes| Remembered::from_bytes(&bytes, &self.topics)))
+    }
+
+    /// Where folding goes on in `topic` (0 when nothing was folded).
+    pub(crate) fn cursor(&self, topic: &Arc<str>, shard: Shard) -> Result<Cursor, StartError> {
+        let stored = self.read(&self.meta, cursor_key(topic).as_bytes())?;
+        let next_offset =
+            stored.and_then(|b| Some(u64::from_be_bytes(b.as_slice().try_into().ok()?))).unwrap_or(0);
+        Ok(Cursor { topic: topic.clone(), partition: shard.partition(), next_offset })
+    }
+
+    /// Writes a checkpoint, and forgets outcomes beyond the window and the limit.
+    pub(crate) fn write(&self, checkpoint: &Checkpoint, config: &HostConfig) -> Result<(), StartError> {
+        let mut batch = self.database.batch();
+        for (stream, version, state) in &checkpoint.states {
+            let bytes = postcard::to_stdvec(&(version, state)).map_err(|e| self.failed(e))?;
+            batch.insert(&self.states, stream.to_string().as_bytes(), bytes);
+        }
+        for (id, remembered) in checkpoint.outcomes.iter() {
+            batch.insert(
+                &self.outcomes,
+                id.as_uuid().as_bytes().as_slice(),
+                remembered.to_bytes(&self.topics),
+            );
+            batch.insert(&self.by_time, time_key(remembered.decided_at, *id), []);
+        }
+        for cursor in &checkpoint.cursors {
+            batch.insert(&self.meta, cursor_key(&cursor.topic).as_bytes(), cursor.next_offset.to_be_bytes());
+        }
+        let counted = self.read(&self.meta, COUNT_KEY)?;
+        let mut count =
+            counted.and_then(|b| Some(u64::from_be_bytes(b.as_slice().try_into().ok()?))).unwrap_or(0);
+        count += checkpoint.outcomes.len() as u64;
+        let oldest_ms =
+            checkpoint.now.as_millis() - i64::try_from(config.dedupe_window_ms).unwrap_or(i64::MAX);
+        for entry in self.by_time.iter() {
+            let key = entry.key().map_err(|e| self.failed(e))?;
+            let decided_ms =
+                key.get(..8).and_then(|b| Some(i64::from_be_bytes(b.try_into().ok()?))).unwrap_or(0);
+            if decided_ms >= oldest_ms && count <= config.dedupe_entries_max as u64 {
+                break;
+            }
+            batch.remove(&self.outcomes, key.get(8..).unwrap_or_default());
+            batch.remove(&self.by_time, key);
+            count = count.saturating_sub(1);
+        }
+        batch.insert(&self.meta, COUNT_KEY, count.to_be_bytes());
+        batch.commit().map_err(|e| self.failed(e))
+    }
+
+    fn read(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StartError> {
+        Ok(keyspace.get(key).map_err(|e| self.failed(e))?.map(|value| value.to_vec()))
+    }
+
+    fn failed(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
+        StartError::StateStore { path: self.path.clone(), source: source.into() }
+    }
+}
+
+fn cursor_key(topic: &str) -> String {
+    format!("@{topic}")
+}
+
+fn time_key(decided_at: Timestamp, id: CommandId) -> Vec<u8> {
+    // Times before 1970 don't occur: the clock of the host gives them.
+    let mut key = decided_at.as_millis().to_be_bytes().to_vec();
+    key.extend_from_slice(id.as_uuid().as_bytes());
+    key
+}

@@ -1,0 +1,29 @@
+//! What reaches a shard's thread.
+
+use aggregates::State;
+use event_log::{Ack, GroupToken, Record};
+use schemas::{CommandEnvelope, CommandHash, StreamId, Version};
+use tokio::sync::oneshot;
+
+use crate::{HostAnswer, HostError};
+
+/// Where the answer to a command goes.
+pub(crate) type Reply = oneshot::Sender<Result<HostAnswer, HostError>>;
+
+/// Something to do for a shard, in arrival order.
+pub(crate) enum Work {
+    /// A command of a caller who waits.
+    Command { envelope: Box<CommandEnvelope>, hash: CommandHash, reply: Reply },
+    /// A record of the commands topic.
+    Record { record: Box<Record>, token: GroupToken },
+    /// A read of a committed state.
+    Read { stream: StreamId, reply: oneshot::Sender<Option<(Version, State)>> },
+}
+
+/// What ends a shard's thread.
+pub(crate) enum Control {
+    /// Finish the running turn, refuse what waits, close the writer, then acknowledge.
+    Drain(Option<Ack>),
+    /// The shard is somebody else's: stop at once.
+    Lost,
+}
