@@ -1,1 +1,28 @@
-//! Test helpers: an in-process app, generators, seeded ids.
+//! Test helpers: the platform as a process of its own, in both shapes.
+//!
+//! [`TestApp`] starts the real program on a free port with a folder of its own and ends it, gently or not. Waiting is
+//! always for a condition with a deadline, never for a time.
+
+mod app;
+mod shape;
+
+pub use app::{Answer, TestApp};
+pub use shape::Shape;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// Polls `probe` until it gives something; panics with `what` when that takes longer than [`SOON`].
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {} s: {what}", SOON.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole-system scenarios: the real program, the real logs, the real shop's data.
+#![cfg(test)]
+
+mod checkout;
+mod crash;
+mod online_retail;
+mod shop;
