@@ -1,0 +1,72 @@
+//! `cargo xtask bench [name]`: measurements, each a binary of the `benches` package.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::infra::kafka::{self, Broker};
+use crate::{process, workspace};
+
+/// The flags of `bench`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The measurement to run; without it, the list
+    name: Option<String>,
+    /// Given to the measurement as they are
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// A binary that measures.
+#[derive(Debug)]
+struct Bench {
+    name: &'static str,
+    description: &'static str,
+    needs_kafka: bool,
+}
+
+const BENCHES: [Bench; 1] = [Bench {
+    name: "log",
+    description: "commit latency and throughput of the log's writers beside the broker's ceilings",
+    needs_kafka: true,
+}];
+
+/// Runs the named measurement, with a fresh Kafka where it needs one, or lists all.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Some(name) = &arguments.name else {
+        for bench in &BENCHES {
+            println!("{:<12} {}", bench.name, bench.description);
+        }
+        return Ok(());
+    };
+    let bench = BENCHES.iter().find(|bench| bench.name == name);
+    let bench = bench
+        .with_context(|| format!("no measurement is called '{name}'; `cargo xtask bench` lists them"))?;
+    process::catch_interrupts();
+    let selected = ["--release", "--package", "benches", "--bin", bench.name];
+    // Built before the broker starts: the compiler would only take its memory and its time.
+    if !process::run(workspace::cargo().arg("build").args(selected))?.success() {
+        bail!("{name} does not build");
+    }
+    let broker = if bench.needs_kafka { Some(Broker::start("bench")?) } else { None };
+    let mut command = workspace::cargo();
+    command.args(["run", "--quiet"]).args(selected).arg("--").args(&arguments.arguments);
+    if let Some(broker) = &broker {
+        command.env(kafka::ADDRESS_VARIABLE, &broker.address);
+    }
+    let status = process::run(&mut command)?;
+    if !status.success() {
+        bail!("{name} failed ({status})");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_measurement_says_where_the_list_is() {
+        let arguments = Arguments { name: Some("speed".to_owned()), arguments: Vec::new() };
+        assert!(run(&arguments).unwrap_err().to_string().contains("`cargo xtask bench` lists them"));
+    }
+}

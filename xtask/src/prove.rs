@@ -1,0 +1,158 @@
+//! `cargo xtask prove [name]`: longer proofs. The tests' own code, with more rounds (`MILLRACE_ROUNDS`).
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use crate::infra::Unavailable;
+use crate::infra::kafka::{self, Broker};
+use crate::{process, workspace};
+
+/// The environment variable that tests read for how often to repeat a randomised scenario.
+pub const ROUNDS_VARIABLE: &str = "MILLRACE_ROUNDS";
+
+/// The flags of `prove`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The proof to run; without it, the list
+    name: Option<String>,
+    /// How often, instead of the proof's own number
+    #[arg(long)]
+    rounds: Option<u32>,
+}
+
+/// A test that is worth running for longer.
+#[derive(Debug)]
+struct Proof {
+    name: &'static str,
+    description: &'static str,
+    package: &'static str,
+    /// The part of the tests' names.
+    filter: &'static str,
+    rounds: u32,
+    needs_full_file: bool,
+}
+
+const PROOFS: [Proof; 3] = [
+    Proof {
+        name: "contract",
+        description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
+        package: "event-log",
+        filter: "contract",
+        rounds: 50,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "checkout",
+        description: "checkout with declines, time-outs, duplicates and reorderings: no final balance changes",
+        package: "system-tests",
+        filter: "checkout",
+        rounds: 50,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "ten-months",
+        description: "the whole data file into both shapes, verified and compared with an independent reading",
+        package: "system-tests",
+        filter: "ten_months",
+        rounds: 1,
+        needs_full_file: true,
+    },
+];
+
+/// Runs the named proof against a real Kafka, or lists all.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Some(name) = &arguments.name else {
+        for proof in &PROOFS {
+            println!("{:<12} {}", proof.name, proof.description);
+        }
+        return Ok(());
+    };
+    let proof = PROOFS.iter().find(|proof| proof.name == name);
+    let proof =
+        proof.with_context(|| format!("no proof is called '{name}'; `cargo xtask prove` lists them"))?;
+    if proof.needs_full_file && !workspace::retail_file().is_some_and(|file| file.exists()) {
+        let variable = workspace::RETAIL_FILE_VARIABLE;
+        let message = format!(
+            "{name} needs the full data file: set {variable} to its path (docs say where it is from)"
+        );
+        return Err(Unavailable(message).into());
+    }
+    process::catch_interrupts();
+    kafka::prepare()?;
+    if proof.package == "system-tests" {
+        succeed(workspace::cargo().args(["build", "--release", "--package", "millrace"]))?;
+    }
+    let count = count_tests(proof)?;
+    ensure!(
+        count > 0,
+        "no test of {} has '{}' in its name: nothing would be proved",
+        proof.package,
+        proof.filter
+    );
+    let rounds = arguments.rounds.unwrap_or(proof.rounds);
+    println!("{name}: {count} tests, {rounds} rounds");
+    let broker = Broker::start("prove")?;
+    let mut command = test_command(proof);
+    command.args(["--", "--nocapture"]);
+    command.env(ROUNDS_VARIABLE, rounds.to_string());
+    command.env(kafka::ADDRESS_VARIABLE, &broker.address);
+    command.env(workspace::BINARY_VARIABLE, workspace::binary());
+    succeed(&mut command).with_context(|| format!("{name} is not proved"))?;
+    println!("{name}: proved");
+    Ok(())
+}
+
+fn test_command(proof: &Proof) -> Command {
+    let mut command = workspace::cargo();
+    command.args(["test", "--release", "--package", proof.package, "--test", "it", proof.filter]);
+    command
+}
+
+/// A filter that no test matches would pass in silence.
+fn count_tests(proof: &Proof) -> Result<usize> {
+    succeed(test_command(proof).arg("--no-run"))?;
+    let output = test_command(proof).args(["--", "--list"]).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "cannot list the tests: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(listed(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn listed(output: &str) -> usize {
+    output.lines().filter(|line| line.ends_with(": test")).count()
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = process::run(command)?;
+    if !status.success() {
+        bail!("{} {status}", command.get_program().to_string_lossy());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_proof_says_where_the_list_is() {
+        let arguments = Arguments { name: Some("magic".to_owned()), rounds: None };
+        assert!(run(&arguments).unwrap_err().to_string().contains("`cargo xtask prove` lists them"));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for proof in &PROOFS {
+            assert_eq!(PROOFS.iter().filter(|other| other.name == proof.name).count(), 1, "{}", proof.name);
+        }
+    }
+
+    #[test]
+    fn only_tests_are_counted() {
+        assert_eq!(
+            listed("contract::a: test\ncontract::b: test\ncontract::c: benchmark\n\n2 tests, 1 benchmark\n"),
+            2
+        );
+        assert_eq!(listed("\n0 tests, 0 benchmarks\n"), 0);
+    }
+}
