@@ -13,7 +13,7 @@ use schemas::shipment::ShipmentEvent;
 use schemas::stock::StockEvent;
 
 /// The derived schema of every current event type.
-fn derived() -> Vec<(&'static str, Schema)> {
+pub(crate) fn derived() -> Vec<(&'static str, Schema)> {
     [
         ProductEvent::derived_schemas(),
         StockEvent::derived_schemas(),
