@@ -1,0 +1,134 @@
+//! The Kafka log.
+//!
+//! A shard's writer has two transactional producers, `<ns>.shard.<k>.a` and `.b`, initialised in that order before
+//! anything is read, and used in turn: a transaction that begins on the id of the last one waits 20 ms for its markers.
+//! They are used strictly one after the other, and the first transaction of a writer is on `.a`, so that a writer whose
+//! `.a` was taken meanwhile never writes.
+//!
+//! librdkafka (2.12) speaks the old transaction protocol: a delayed request of one transaction can land in the next one
+//! of the same epoch. So any result but success discards both producers; the next opening bumps their epochs, which
+//! fences the stragglers.
+
+mod client;
+mod config;
+mod deliveries;
+mod native;
+mod ownership;
+mod reader;
+mod shard_owner;
+mod subscription;
+mod topic_admin;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use self::client::LogContext;
+pub use self::config::KafkaConfig;
+use self::ownership::KafkaOwnership;
+use self::reader::KafkaReader;
+pub use self::shard_owner::{ShardOwner, decode_shard_owner};
+use self::subscription::KafkaSubscription;
+pub use self::topic_admin::TopicsInit;
+use self::writer::KafkaWriter;
+use crate::{Cursor, Error, Log, LogReader, Ownership, Shard, ShardWriter, Subscription, Topics};
+
+/// The Kafka log, open.
+pub struct KafkaLog {
+    shared: Arc<Shared>,
+}
+
+/// What writers and readers of one log share.
+pub(crate) struct Shared {
+    pub(crate) config: KafkaConfig,
+    pub(crate) topics: Topics,
+    /// Asks for stable ends: under read_committed the high watermark that the broker answers is the last stable offset.
+    asker: BaseConsumer<LogContext>,
+    closed: AtomicBool,
+}
+
+impl KafkaLog {
+    /// Creates the topics that are missing, with explicit settings, and checks those that are there. Doing it again
+    /// changes nothing.
+    pub fn init_topics(config: &KafkaConfig) -> Result<TopicsInit, Error> {
+        config.check()?;
+        topic_admin::init(config)
+    }
+
+    /// Opens the log: all topics must exist ([`Error::TopicMissing`]) with the settings needed
+    /// ([`Error::TopicMismatch`]).
+    pub fn open(config: KafkaConfig) -> Result<Self, Error> {
+        config.check()?;
+        topic_admin::check(&config)?;
+        let asker = config
+            .reader_client("asker")
+            .create_with_context(LogContext)
+            .map_err(|e| Error::backend("connecting to Kafka", e))?;
+        let topics = Topics::new(&config.log.namespace);
+        Ok(Self { shared: Arc::new(Shared { config, topics, asker, closed: AtomicBool::new(false) }) })
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn check_partition(&self, topic: &str, partition: u32) -> Result<(), Error> {
+        if self.topics.index_of(topic).is_some() && partition < self.config.log.partitions {
+            Ok(())
+        } else {
+            Err(Error::NoSuchPartition { topic: topic.to_owned(), partition })
+        }
+    }
+
+    /// The last stable offset.
+    pub(crate) fn stable_end(&self, topic: &str, partition: u32) -> Result<u64, Error> {
+        self.check_partition(topic, partition)?;
+        let timeout = Duration::from_millis(self.config.request_timeout_ms);
+        let (_, end) = self
+            .asker
+            .fetch_watermarks(topic, partition as i32, timeout)
+            .map_err(|e| Error::backend("asking for the stable end", e))?;
+        u64::try_from(end)
+            .map_err(|_| Error::backend("asking for the stable end", format!("the broker answered {end}")))
+    }
+}
+
+impl Log for KafkaLog {
+    fn topics(&self) -> &Topics {
+        &self.shared.topics
+    }
+
+    fn partitions(&self) -> u32 {
+        self.shared.config.log.partitions
+    }
+
+    fn open_writer(&self, shard: Shard) -> Result<Box<dyn ShardWriter>, Error> {
+        Ok(Box::new(KafkaWriter::open(Arc::clone(&self.shared), shard)?))
+    }
+
+    fn open_reader(&self, from: &[Cursor]) -> Result<Box<dyn LogReader>, Error> {
+        Ok(Box::new(KafkaReader::open(Arc::clone(&self.shared), from, self.shared.config.fetch_wait_ms_max)?))
+    }
+
+    fn stable_end(&self, topic: &str, partition: u32) -> Result<u64, Error> {
+        self.shared.stable_end(topic, partition)
+    }
+
+    fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Subscription>, Error> {
+        Ok(Box::new(KafkaSubscription::open(Arc::clone(&self.shared), group, topics)?))
+    }
+
+    fn ownership(&self) -> Result<Box<dyn Ownership>, Error> {
+        Ok(Box::new(KafkaOwnership::open(Arc::clone(&self.shared))?))
+    }
+
+    fn close(&self) {
+        // Writers look before each append; those that run finish on their own threads.
+        self.shared.closed.store(true, Ordering::SeqCst);
+    }
+}
