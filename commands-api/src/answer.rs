@@ -1,0 +1,152 @@
+//! What a request for one command is answered.
+
+use axum::http::header::{ETAG, HeaderName, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use schemas::{CommandId, Position, Version};
+use serde::Serialize;
+use service_kit::{Json, Problem};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+const POSITION: HeaderName = HeaderName::from_static("millrace-position");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What became of a command.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct CommandAnswer {
+    /// The command.
+    pub(crate) command_id: CommandId,
+    /// `accepted`: its events are in the log. `unchanged`: the stream already says what it wanted.
+    #[schema(value_type = String, example = "accepted")]
+    pub(crate) outcome: &'static str,
+    /// The stream, `<aggregate>/<id>`.
+    #[schema(example = "order/536365")]
+    pub(crate) stream: String,
+    /// The instance.
+    pub(crate) id: String,
+    /// The stream's version afterwards; also the `ETag`.
+    pub(crate) version: Version,
+    /// Where the command's last event stands; also the `Millrace-Position` header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "millrace.order.events/0@17")]
+    pub(crate) position: Option<Position>,
+    /// Whether this is the answer to an earlier request with the same key.
+    pub(crate) replayed: bool,
+}
+
+impl CommandAnswer {
+    /// `body` (this answer, maybe with more beside it) under this answer's headers.
+    pub(crate) fn respond(&self, status: StatusCode, body: impl Serialize) -> Response {
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(ETAG, text(format!("\"{}\"", self.version)));
+        if let Some(position) = &self.position {
+            headers.insert(POSITION, text(position.to_string()));
+        }
+        if self.replayed {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// A decided command, on its way out.
+pub(crate) struct Answered {
+    pub(crate) answer: CommandAnswer,
+    location: Option<String>,
+}
+
+impl Answered {
+    pub(crate) fn new(answer: CommandAnswer) -> Self {
+        Self { answer, location: None }
+    }
+
+    /// 201 and `Location: <collection>/<id>` where the command made the instance; 200 where it was there already.
+    #[must_use]
+    pub(crate) fn created(mut self, collection: &str) -> Self {
+        if self.answer.outcome == "accepted" {
+            self.location = Some(format!("{collection}/{}", self.answer.id.replace(' ', "%20")));
+        }
+        self
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let Some(location) = self.location else {
+            return self.answer.respond(StatusCode::OK, &self.answer);
+        };
+        let mut response = self.answer.respond(StatusCode::CREATED, &self.answer);
+        response.headers_mut().insert(LOCATION, text(location));
+        response
+    }
+}
+
+fn text(value: String) -> HeaderValue {
+    HeaderValue::from_str(&value).expect("versions, positions and ids are made of visible ASCII")
+}
+
+/// The headers that every route for one command takes, for the API's description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "read by the description only; call.rs reads the headers")]
+pub(crate) struct CommandHeaders {
+    /// 1 to 255 visible characters. The same key from the same principal is the same command: repeating it is safe.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// Repeats the command of this id (an earlier answer names it); not together with `Idempotency-Key`.
+    #[param(rename = "Millrace-Command-Id")]
+    command_id: Option<String>,
+    /// The version at which the caller believes the stream, in quotes; at another one nothing is done (412).
+    #[param(rename = "If-Match", example = "\"3\"")]
+    if_match: Option<String>,
+    /// Who asks; believed on loopback connections only.
+    #[param(rename = "Millrace-Principal")]
+    principal: Option<String>,
+    /// W3C trace context; recorded with the events.
+    traceparent: Option<String>,
+}
+
+/// The answers of a route for one command, for the API's description.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the description only")]
+pub(crate) enum CommandResponses {
+    /// It is decided and durable.
+    #[response(status = 200, headers(
+        ("ETag" = String, description = "The stream's version, in quotes"),
+        ("Millrace-Position" = String, description = "Where the last event stands; none if there was nothing to do"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+        ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
+    ))]
+    Done(CommandAnswer),
+    /// It was refused; nothing was changed. `code` says why, and the facts stand beside it.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(Problem),
+    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Failed(Problem),
+}
+
+/// As [`CommandResponses`], of a route that makes an instance.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "read by the description only")]
+pub(crate) enum CreationResponses {
+    /// It exists now.
+    #[response(status = 201, headers(
+        ("Location" = String, description = "Where the query API shows it"),
+        ("ETag" = String, description = "The stream's version, in quotes"),
+        ("Millrace-Position" = String, description = "Where the last event stands"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+        ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
+    ))]
+    Created(CommandAnswer),
+    /// It existed already, with the same content.
+    #[response(status = 200)]
+    Existed(CommandAnswer),
+    /// It was refused; nothing was changed. `code` says why, and the facts stand beside it.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(Problem),
+    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Failed(Problem),
+}

@@ -1,0 +1,39 @@
+//! Extractors whose refusals wait for their command id.
+
+use axum::body::Body as HttpBody;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use service_kit::{Json, Path, parse_json, read_body};
+
+use crate::error::ApiError;
+
+/// A JSON body; nothing at all counts as `{}`.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let head = parts.clone();
+        let bytes = read_body(Request::from_parts(parts, body), state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(parse_json(b"{}")?));
+        }
+        let Json(value) = Json::from_request(Request::from_parts(head, HttpBody::from(bytes)), state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters in the path.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(value) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(value))
+    }
+}

@@ -1,0 +1,14 @@
+//! The API over real shards on an embedded log.
+#![cfg(test)]
+
+mod harness;
+
+mod bulk;
+mod checkout;
+mod client;
+mod description;
+mod idempotency;
+mod orders;
+mod permissions;
+mod problems;
+mod routes;
