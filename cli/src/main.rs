@@ -1,3 +1,9 @@
-//! The millrace binary: composition root and operator's tool.
+//! The `millrace` binary: parse, telemetry, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    millrace::run(millrace::Cli::parse())
+}

@@ -2,9 +2,10 @@
 
 use aggregates::State;
 use schemas::cart::{CartChange, CartLine};
+use schemas::order::LineKind;
 use schemas::product::TaxClass;
 use schemas::stock::StockLevels;
-use schemas::{CartId, Currency, CustomerId, Money, Sku, StreamId, Version};
+use schemas::{CartId, Currency, CustomerId, Money, OrderId, Sku, StreamId, Version};
 
 use crate::{HostError, HostHandle};
 
@@ -13,6 +14,8 @@ use crate::{HostError, HostHandle};
 pub struct ProductFacts {
     /// Its name.
     pub name: String,
+    /// Goods or a service.
+    pub kind: LineKind,
     /// How it is taxed.
     pub tax_class: TaxClass,
     /// Whether it may be sold.
@@ -34,6 +37,8 @@ pub struct CartFacts {
     pub lines: Vec<CartLine>,
     /// What the last checkout found changed; empty when nothing did.
     pub changes: Vec<CartChange>,
+    /// The order that it became; none: it is open.
+    pub order_id: Option<OrderId>,
 }
 
 impl HostHandle {
@@ -42,6 +47,7 @@ impl HostHandle {
         Ok(match self.state(&StreamId::product(sku)).await? {
             Some((_, State::Product(product))) => Some(ProductFacts {
                 name: product.name().to_owned(),
+                kind: product.kind(),
                 tax_class: product.tax_class(),
                 for_sale: product.is_for_sale(),
                 price: product.price(currency),
@@ -67,6 +73,7 @@ impl HostHandle {
                 customer_id: cart.customer_id().cloned(),
                 lines: cart.lines().cloned().collect(),
                 changes: cart.changes().to_vec(),
+                order_id: cart.order_id().cloned(),
             }),
             _ => None,
         })

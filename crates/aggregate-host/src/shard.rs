@@ -281,13 +281,13 @@ impl ShardWorker {
     fn publish(&mut self) -> Receiver<Work> {
         let (sender, queue) = bounded(self.context.config.queue_commands_max);
         let partition = self.context.shard.partition();
-        let count = {
+        {
             let mut queues =
                 self.context.inner.queues.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             queues.insert(partition, sender);
-            queues.len()
-        };
-        self.context.inner.serving.send_replace(count);
+            // Told under the lock: of two shards that come or go at once, the last count has to be the true one.
+            self.context.inner.serving.send_replace(queues.len());
+        }
         metrics::gauge!(crate::metrics::SHARD_SERVING, "shard" => partition.to_string()).set(1.0);
         tracing::info!(shard = %self.context.shard, term = %self.term(), "shard serves");
         queue
@@ -296,13 +296,13 @@ impl ShardWorker {
     /// Takes the shard's queue away: callers hear "unavailable" from here on.
     fn unpublish(&mut self) {
         let partition = self.context.shard.partition();
-        let count = {
+        {
             let mut queues =
                 self.context.inner.queues.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             queues.remove(&partition);
-            queues.len()
-        };
-        self.context.inner.serving.send_replace(count);
+            // Told under the lock: of two shards that come or go at once, the last count has to be the true one.
+            self.context.inner.serving.send_replace(queues.len());
+        }
         metrics::gauge!(crate::metrics::SHARD_SERVING, "shard" => partition.to_string()).set(0.0);
     }
 

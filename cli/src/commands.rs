@@ -1,0 +1,8 @@
+//! One module a subcommand.
+
+pub(crate) mod events;
+pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod tail;
+pub(crate) mod topics;
+pub(crate) mod up;
