@@ -56,7 +56,10 @@ impl TestApp {
 
     /// The same with further flags.
     pub async fn start_with(program: impl AsRef<Path>, shape: Shape, flags: &[&str]) -> Self {
-        let client = reqwest::Client::builder().timeout(SOON).build().expect("a client without TLS has no preconditions");
+        let client = reqwest::Client::builder()
+            .timeout(SOON)
+            .build()
+            .expect("a client without TLS has no preconditions");
         let mut app = Self {
             program: program.as_ref().to_owned(),
             shape,
@@ -73,7 +76,11 @@ impl TestApp {
     /// Starts the program (again) on the same folder, log and port, and waits until it is ready.
     pub async fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let log = File::options().create(true).append(true).open(self.log_file()).expect("the log file can be made");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .expect("the log file can be made");
         let child = Command::new(&self.program)
             .arg("up")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])

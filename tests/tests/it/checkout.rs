@@ -22,11 +22,14 @@ async fn an_order_goes_through_to_delivered_and_its_history_says_how() {
         let types: Vec<_> = history.iter().map(|event| event["type"].as_str().unwrap()).collect();
         assert_eq!(
             types,
-            ["placed", "reserved", "confirmed", "shipped", "delivered"].map(|name| format!("millrace.order.{name}.v1"))
+            ["placed", "reserved", "confirmed", "shipped", "delivered"]
+                .map(|name| format!("millrace.order.{name}.v1"))
         );
         let correlation = &history[0]["correlation_id"];
         assert!(history.iter().all(|event| event["correlation_id"] == *correlation));
-        assert!(history[1..].iter().all(|event| event["principal"].as_str().unwrap().starts_with("process:")));
+        assert!(
+            history[1..].iter().all(|event| event["principal"].as_str().unwrap().starts_with("process:"))
+        );
     }
 }
 
@@ -53,7 +56,8 @@ async fn a_missing_item_ends_in_a_cancelled_order_that_names_it_and_holds_nothin
         stock_up(&app, "MUG", 455, 10).await;
         stock_up(&app, "BOWL", 900, 1).await;
         let lines = json!([{"sku": "MUG", "quantity": 2}, {"sku": "BOWL", "quantity": 2}]);
-        let order = json!({"id": "both", "country": "United Kingdom", "payment_method": "sandbox", "lines": lines});
+        let order =
+            json!({"id": "both", "country": "United Kingdom", "payment_method": "sandbox", "lines": lines});
         app.post("/v1/orders", order).await.ok();
         let document = ended(&app, "both").await;
         assert_eq!(document["cancel"]["reason"], "out_of_stock", "{document:#}");
@@ -69,7 +73,14 @@ async fn time_outs_duplicates_and_reorderings_of_the_provider_change_no_final_ba
     for shape in Shape::all() {
         let app = start(shape).await;
         stock_up(&app, "MUG", 455, 100).await;
-        let methods = ["sandbox", "sandbox:timeout", "sandbox:timeout-before", "sandbox:late", "sandbox:twice", "sandbox:reorder"];
+        let methods = [
+            "sandbox",
+            "sandbox:timeout",
+            "sandbox:timeout-before",
+            "sandbox:late",
+            "sandbox:twice",
+            "sandbox:reorder",
+        ];
         let mut orders = Vec::new();
         for method in methods {
             orders.push((method, place(&app, "MUG", 2, method).await));
@@ -115,7 +126,12 @@ async fn a_buyer_is_told_what_changed_before_a_cart_becomes_an_order() {
     let app = start(Shape::Embedded).await;
     stock_up(&app, "MUG", 455, 10).await;
     app.post("/v1/carts", json!({"id": "c1", "currency": "GBP"})).await.ok();
-    app.post("/v1/carts/c1/lines", json!({"sku": "MUG", "quantity": 2, "unit_price": {"amount_minor": 455, "currency": "GBP"}})).await.ok();
+    app.post(
+        "/v1/carts/c1/lines",
+        json!({"sku": "MUG", "quantity": 2, "unit_price": {"amount_minor": 455, "currency": "GBP"}}),
+    )
+    .await
+    .ok();
     app.post("/v1/products/MUG/price", json!({"price": {"amount_minor": 500, "currency": "GBP"}})).await.ok();
     let checkout = json!({"country": "United Kingdom", "payment_method": "sandbox"});
     let told = app.post("/v1/carts/c1/checkout", checkout.clone()).await.ok();
@@ -166,5 +182,8 @@ async fn a_query_that_names_the_command_s_position_sees_the_command() {
     let behind = app.get_at("/v1/stock/MUG", future).await;
     assert_eq!((behind.status, &behind.body["code"]), (503, &json!("read_model_behind")));
     assert!(!behind.header("Retry-After").is_empty());
-    eventually("the platform still answers", || async { (app.get("/v1/stock/MUG").await.status == 200).then_some(()) }).await;
+    eventually("the platform still answers", || async {
+        (app.get("/v1/stock/MUG").await.status == 200).then_some(())
+    })
+    .await;
 }

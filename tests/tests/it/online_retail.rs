@@ -25,8 +25,9 @@ fn expectation(file: &Path, skus: &Path) -> Option<Value> {
 }
 
 async fn import(app: &TestApp, file: &Path) -> Value {
-    let output =
-        app.command(&["import", "online-retail", file.to_str().unwrap(), "--url", &app.url(), "--json"]).await;
+    let output = app
+        .command(&["import", "online-retail", file.to_str().unwrap(), "--url", &app.url(), "--json"])
+        .await;
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), app.log());
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -72,7 +73,8 @@ async fn imports_as_expected(shape: Shape, file: &Path) {
         }
     }
     // A SKU that never had any stock nor movement has no counters.
-    let moved = skus.as_object().unwrap().values().filter(|sku| sku["opening"] != 0 || sku["on_hand"] != 0).count();
+    let moved =
+        skus.as_object().unwrap().values().filter(|sku| sku["opening"] != 0 || sku["on_hand"] != 0).count();
     assert!(seen >= moved, "{seen} of {moved} SKUs");
 }
 

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use testkit::{Shape, TestApp, eventually};
 
 /// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_millrace-under-test");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_millrace-under-test");
 
-pub async fn start(shape: Shape) -> TestApp {
+pub(crate) async fn start(shape: Shape) -> TestApp {
     TestApp::start(PROGRAM, shape).await
 }
 
 /// A product on sale with units in the house.
-pub async fn stock_up(app: &TestApp, sku: &str, price_minor: i64, units: i64) {
+pub(crate) async fn stock_up(app: &TestApp, sku: &str, price_minor: i64, units: i64) {
     app.post("/v1/products", json!({"sku": sku, "name": format!("Product {sku}")})).await.ok();
     let price = json!({"price": {"amount_minor": price_minor, "currency": "GBP"}});
     app.post(&format!("/v1/products/{sku}/price"), price).await.ok();
@@ -22,7 +22,7 @@ pub async fn stock_up(app: &TestApp, sku: &str, price_minor: i64, units: i64) {
 }
 
 /// Places an order of one line; returns its id.
-pub async fn place(app: &TestApp, sku: &str, quantity: i64, payment_method: &str) -> String {
+pub(crate) async fn place(app: &TestApp, sku: &str, quantity: i64, payment_method: &str) -> String {
     let order = json!({
         "country": "United Kingdom", "payment_method": payment_method,
         "lines": [{"sku": sku, "quantity": quantity}],
@@ -33,7 +33,7 @@ pub async fn place(app: &TestApp, sku: &str, quantity: i64, payment_method: &str
 }
 
 /// Waits until the order has ended; returns its document.
-pub async fn ended(app: &TestApp, order: &str) -> Value {
+pub(crate) async fn ended(app: &TestApp, order: &str) -> Value {
     let path = format!("/v1/orders/{order}");
     eventually(&format!("order {order} ends"), || async {
         let answer = app.get(&path).await;
@@ -44,7 +44,7 @@ pub async fn ended(app: &TestApp, order: &str) -> Value {
 }
 
 /// Waits until the stock counters are as told.
-pub async fn stock_becomes(app: &TestApp, sku: &str, on_hand: i64, reserved: i64, available: i64) {
+pub(crate) async fn stock_becomes(app: &TestApp, sku: &str, on_hand: i64, reserved: i64, available: i64) {
     let path = format!("/v1/stock/{sku}");
     let wanted = json!([on_hand, reserved, available]);
     eventually(&format!("stock of {sku} becomes {wanted}"), || async {
@@ -55,7 +55,7 @@ pub async fn stock_becomes(app: &TestApp, sku: &str, on_hand: i64, reserved: i64
 }
 
 /// Waits until the platform has come to rest, then checks the whole log.
-pub async fn verify_settled(app: &TestApp) -> Value {
+pub(crate) async fn verify_settled(app: &TestApp) -> Value {
     eventually("the log is clean and settled", || async {
         let output = app.command(&["verify", "--url", &app.url(), "--settled", "--json"]).await;
         let report: Value = serde_json::from_slice(&output.stdout)

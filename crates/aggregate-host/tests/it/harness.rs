@@ -5,27 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate_host::{Host, HostAnswer, HostConfig, HostError, HostHandle};
-use event_log::{Cursor, EmbeddedConfig, EmbeddedLog, FailPoint, KafkaConfig, KafkaLog, Log, LogConfig, Record};
+use event_log::{
+    Cursor, EmbeddedConfig, EmbeddedLog, FailPoint, KafkaConfig, KafkaLog, Log, LogConfig, Record,
+};
 use schemas::stock::{ReceiveStock, ReserveStock, StockCommand};
 use schemas::{Command, CommandEnvelope, CommandId, OrderId, Outcome, Principal, Quantity, Sku};
 use service_kit::Tasks;
 use tempfile::TempDir;
 
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Where the log of a test lives.
-pub enum Place {
+pub(crate) enum Place {
     Embedded { folder: TempDir, fail_point: FailPoint },
     Kafka { folder: TempDir, config: Box<KafkaConfig> },
 }
 
 impl Place {
-    pub fn embedded() -> Self {
+    pub(crate) fn embedded() -> Self {
         Self::Embedded { folder: tempfile::tempdir().unwrap(), fail_point: FailPoint::default() }
     }
 
     /// A fresh namespace on the broker named by `MILLRACE_TEST_KAFKA`; `None`, with a line that says so, without one.
-    pub fn kafka() -> Option<Self> {
+    pub(crate) fn kafka() -> Option<Self> {
         let Ok(bootstrap) = std::env::var("MILLRACE_TEST_KAFKA") else {
             println!("skipped: MILLRACE_TEST_KAFKA is not set");
             return None;
@@ -38,17 +40,17 @@ impl Place {
     }
 
     /// Both kinds that are to be had here.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         std::iter::once(Self::embedded()).chain(Self::kafka()).collect()
     }
 
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         match self {
             Self::Embedded { folder, .. } | Self::Kafka { folder, .. } => folder.path().to_owned(),
         }
     }
 
-    pub fn open_log(&self) -> Arc<dyn Log> {
+    pub(crate) fn open_log(&self) -> Arc<dyn Log> {
         match self {
             Self::Embedded { folder, fail_point } => Arc::new(
                 EmbeddedLog::open(EmbeddedConfig {
@@ -64,18 +66,18 @@ impl Place {
 }
 
 /// A running host.
-pub struct Running {
-    pub log: Arc<dyn Log>,
-    pub host: HostHandle,
+pub(crate) struct Running {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) host: HostHandle,
     tasks: Tasks,
 }
 
 impl Running {
-    pub async fn start(place: &Place) -> Self {
+    pub(crate) async fn start(place: &Place) -> Self {
         Self::start_with(place, HostConfig::default()).await
     }
 
-    pub async fn start_with(place: &Place, config: HostConfig) -> Self {
+    pub(crate) async fn start_with(place: &Place, config: HostConfig) -> Self {
         let log = place.open_log();
         let tasks = Tasks::new();
         let host = Host::start(Arc::clone(&log), config, place.folder().join("state"), &tasks).unwrap();
@@ -84,27 +86,27 @@ impl Running {
     }
 
     /// Stops in order; the log is closed afterwards.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.tasks.shutdown(SOON).await.unwrap();
         self.log.close();
     }
 
     /// Ends a host whose log has failed; how its tasks end does not matter.
-    pub async fn abandon(self) {
+    pub(crate) async fn abandon(self) {
         let _ = self.tasks.shutdown(SOON).await;
         self.log.close();
     }
 
-    pub async fn submit(&self, id: u128, command: Command) -> Result<HostAnswer, HostError> {
+    pub(crate) async fn submit(&self, id: u128, command: Command) -> Result<HostAnswer, HostError> {
         self.host.submit(envelope(id, command)).await
     }
 
-    pub async fn outcome(&self, id: u128, command: Command) -> Outcome {
+    pub(crate) async fn outcome(&self, id: u128, command: Command) -> Outcome {
         self.submit(id, command).await.unwrap().outcome
     }
 
     /// All committed records of the events and outcomes topics.
-    pub fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         let topics = self.log.topics();
         let from: Vec<_> = topics
             .all_events()
@@ -121,19 +123,19 @@ impl Running {
     }
 }
 
-pub fn envelope(id: u128, command: Command) -> CommandEnvelope {
+pub(crate) fn envelope(id: u128, command: Command) -> CommandEnvelope {
     CommandEnvelope::new(CommandId::new(uuid::Uuid::from_u128(id)), Principal::anonymous(), command)
 }
 
-pub fn receive(sku: &str, units: i64) -> Command {
+pub(crate) fn receive(sku: &str, units: i64) -> Command {
     let quantity = Quantity::new(units).unwrap();
     let body = StockCommand::Receive(ReceiveStock { quantity, reference: None });
     Command::Stock { id: Sku::new(sku).unwrap(), body }
 }
 
-pub fn reserve(sku: &str, order: &str, units: i64) -> Command {
+pub(crate) fn reserve(sku: &str, order: &str, units: i64) -> Command {
     let order_id = OrderId::new(order).unwrap();
-    let body = StockCommand::Reserve(ReserveStock { order_id, line: 1, quantity: Quantity::new(units).unwrap() });
+    let body =
+        StockCommand::Reserve(ReserveStock { order_id, line: 1, quantity: Quantity::new(units).unwrap() });
     Command::Stock { id: Sku::new(sku).unwrap(), body }
 }
-

@@ -10,7 +10,9 @@ use crate::harness::{Place, Running, envelope, receive, reserve};
 async fn an_accepted_command_is_in_the_log_at_its_version_and_position() {
     for place in Place::all() {
         let running = Running::start(&place).await;
-        let Outcome::Accepted(accepted) = running.outcome(1, receive("A", 5)).await else { panic!("not accepted") };
+        let Outcome::Accepted(accepted) = running.outcome(1, receive("A", 5)).await else {
+            panic!("not accepted")
+        };
         assert_eq!((accepted.version, accepted.events), (Version::FIRST, 1));
         let records = running.records();
         let found = records.iter().find(|record| record.position == accepted.position).unwrap();
@@ -27,7 +29,9 @@ async fn one_command_id_has_one_outcome_across_restarts_and_without_local_state(
         let refused = running.outcome(2, reserve("A", "o1", 6)).await;
         assert!(matches!(&refused, Outcome::Rejected(r) if r.code == ErrorCode::InsufficientStock));
         for forget in [false, true] {
-            for (id, command, outcome) in [(1, receive("A", 5), &accepted), (2, reserve("A", "o1", 6), &refused)] {
+            for (id, command, outcome) in
+                [(1, receive("A", 5), &accepted), (2, reserve("A", "o1", 6), &refused)]
+            {
                 let answer = running.submit(id, command).await.unwrap();
                 assert!(answer.replayed);
                 assert_eq!(&answer.outcome, outcome, "forget: {forget}");
@@ -40,9 +44,15 @@ async fn one_command_id_has_one_outcome_across_restarts_and_without_local_state(
                 std::fs::remove_dir_all(place.folder().join("state")).unwrap();
             }
             let running = Running::start(&place).await;
-            for (id, command, outcome) in [(1, receive("A", 5), &accepted), (2, reserve("A", "o1", 6), &refused)] {
+            for (id, command, outcome) in
+                [(1, receive("A", 5), &accepted), (2, reserve("A", "o1", 6), &refused)]
+            {
                 let answer = running.submit(id, command).await.unwrap();
-                assert_eq!((answer.replayed, &answer.outcome), (true, outcome), "state folder removed: {forget}");
+                assert_eq!(
+                    (answer.replayed, &answer.outcome),
+                    (true, outcome),
+                    "state folder removed: {forget}"
+                );
             }
             assert_eq!(running.records().len(), before);
             running.stop().await;
@@ -96,7 +106,8 @@ async fn of_many_buyers_racing_for_a_few_units_just_so_many_win() {
         let buyers = orders.iter().zip(100..).map(|(order, id)| running.outcome(id, reserve("A", order, 1)));
         let outcomes = futures::future::join_all(buyers).await;
         let won = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count();
-        let short = |o: &&Outcome| matches!(o, Outcome::Rejected(r) if r.code == ErrorCode::InsufficientStock);
+        let short =
+            |o: &&Outcome| matches!(o, Outcome::Rejected(r) if r.code == ErrorCode::InsufficientStock);
         assert_eq!((won, outcomes.iter().filter(short).count()), (30, 170));
         let levels = running.host.stock_levels(&Sku::new("A").unwrap()).await.unwrap();
         assert_eq!((levels.on_hand, levels.reserved, levels.available), (30, 30, 0));

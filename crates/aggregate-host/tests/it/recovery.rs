@@ -41,7 +41,11 @@ async fn states_that_left_the_memory_come_back_as_they_were() {
         let running = Running::start_with(&place, small()).await;
         for i in 0..50 {
             let sku = Sku::new(format!("S{i}")).unwrap();
-            assert_eq!(running.host.stock_levels(&sku).await.unwrap().on_hand, 20, "folder removed: {forget}");
+            assert_eq!(
+                running.host.stock_levels(&sku).await.unwrap().on_hand,
+                20,
+                "folder removed: {forget}"
+            );
         }
         running.stop().await;
     }
@@ -133,7 +137,11 @@ async fn after_a_failed_write_no_caller_is_told_a_success_that_is_not_in_the_log
         let config = HostConfig { answer_timeout_ms: 2_000, ..HostConfig::default() };
         let running = Running::start_with(&place, config).await;
         running.outcome(1, receive("A", 5)).await;
-        if after_sync { fail_point.fail_after_sync() } else { fail_point.fail_before_sync() }
+        if after_sync {
+            fail_point.fail_after_sync()
+        } else {
+            fail_point.fail_before_sync()
+        }
         let answer = running.submit(2, reserve("A", "o1", 1)).await;
         running.abandon().await;
         let again = Running::start(&place).await;
@@ -142,7 +150,9 @@ async fn after_a_failed_write_no_caller_is_told_a_success_that_is_not_in_the_log
         match answer {
             Ok(answer) => assert!(landed, "told {answer:?}"),
             Err(aggregate_host::HostError::NotWritten) => assert!(!landed),
-            Err(error) => assert!(matches!(error, aggregate_host::HostError::OutcomeUnknown { .. }), "{error}"),
+            Err(error) => {
+                assert!(matches!(error, aggregate_host::HostError::OutcomeUnknown { .. }), "{error}")
+            }
         }
         // Repeating under the same id tells the truth.
         let repeated = again.submit(2, reserve("A", "o1", 1)).await.unwrap();
