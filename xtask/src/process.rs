@@ -307,7 +307,7 @@ mod tests {
         }
         stop_group(pid, Duration::from_millis(200)).unwrap();
         assert_eq!(command_line(pid), None);
-        // Its exit status has been collected already.
-        assert!(child.wait().is_err());
+        // Whoever collects its exit status first, it did not end well; an error means that it was collected already.
+        assert!(child.wait().map_or(true, |status| !status.success()));
     }
 }
