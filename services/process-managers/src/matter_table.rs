@@ -1,6 +1,6 @@
 //! The table of open matters, and the agenda over it: what is looked at next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_log::Cursor;
@@ -43,10 +43,12 @@ pub(crate) struct MatterTable {
 struct Agenda {
     entries: HashMap<MatterKey, Entry>,
     due: BTreeSet<(Timestamp, MatterKey)>,
+    /// Of partitions that another process has, as far as this one knows.
+    aside: HashSet<MatterKey>,
 }
 
 struct Entry {
-    /// None while somebody looks at it.
+    /// None while somebody looks at it, or while it is set aside.
     next_at: Option<Timestamp>,
     looks: u32,
 }
@@ -182,6 +184,31 @@ impl MatterTable {
         agenda.due.insert((next_at, key.clone()));
     }
 
+    /// Sets a taken matter aside until [`MatterTable::take_up_again`].
+    pub(crate) fn set_aside(&self, key: &MatterKey) {
+        let mut agenda = self.lock();
+        if agenda.entries.get(key).is_some_and(|entry| entry.next_at.is_none()) {
+            agenda.aside.insert(key.clone());
+        }
+    }
+
+    /// Makes due what was set aside.
+    pub(crate) fn take_up_again(&self, now: Timestamp) {
+        let mut agenda = self.lock();
+        for key in std::mem::take(&mut agenda.aside) {
+            if let Some(entry) = agenda.entries.get_mut(&key) {
+                entry.next_at = Some(now);
+                agenda.due.insert((now, key));
+            }
+        }
+    }
+
+    /// How many matters are set aside.
+    #[cfg(test)]
+    pub(crate) fn aside(&self) -> usize {
+        self.lock().aside.len()
+    }
+
     /// Closes a taken matter that no event closes.
     pub(crate) async fn settle(&self, key: &MatterKey, matter: &Matter) -> Result<(), Error> {
         let position = &matter.event.position;
@@ -218,6 +245,7 @@ impl Agenda {
     }
 
     fn close(&mut self, key: &MatterKey) {
+        self.aside.remove(key);
         if let Some(Entry { next_at: Some(at), .. }) = self.entries.remove(key) {
             self.due.remove(&(at, key.clone()));
         }

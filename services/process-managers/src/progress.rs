@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use event_log::Cursor;
 use schemas::{Position, Timestamp};
+use tokio::sync::watch;
 
 type Partition = (Arc<str>, u32);
 
@@ -16,6 +17,8 @@ pub(crate) struct Progress {
     state: Mutex<State>,
     /// Somebody has finished something.
     finished: Condvar,
+    /// Counts the assignments.
+    assignments: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -52,13 +55,24 @@ const QUIET_AFTER_MS: i64 = 5_000;
 impl Progress {
     pub(crate) fn assign(&self, partitions: impl IntoIterator<Item = Partition>, now: Timestamp) {
         let mut state = self.lock();
+        let mut is_new = false;
         for partition in partitions {
+            is_new = true;
             let fresh =
                 PartitionState { assigned_at: now, read_up_to: None, open: BTreeMap::new(), committed: None };
             if let Some(old) = state.partitions.insert(partition, fresh) {
                 state.outstanding -= old.open.len();
             }
         }
+        drop(state);
+        if is_new {
+            self.assignments.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// How often partitions were assigned; changes wake who waits for them.
+    pub(crate) fn assignments(&self) -> watch::Receiver<u64> {
+        self.assignments.subscribe()
     }
 
     pub(crate) fn revoke(&self, partitions: impl IntoIterator<Item = Partition>) {

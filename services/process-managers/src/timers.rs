@@ -43,6 +43,12 @@ pub(crate) struct Timers {
     pub(crate) is_current: watch::Sender<bool>,
 }
 
+/// When a matter that cannot be acted on now is looked at again.
+enum Later {
+    At(Timestamp),
+    OnceAssigned,
+}
+
 impl Timers {
     /// The thread: folds events into the table until the end.
     pub(crate) fn fold(&self, stop: &Stop) -> Result<(), Error> {
@@ -85,8 +91,15 @@ impl Timers {
             _ = is_current.wait_for(|is_current| *is_current) => {}
             () = stop.requested() => return Ok(()),
         }
+        let mut assignments = self.progress.assignments();
         let mut running = FuturesUnordered::new();
         loop {
+            // Looking and setting aside happen without a pause in between, within this task: an assignment in the
+            // midst of them is seen here.
+            if assignments.has_changed().unwrap_or(false) {
+                assignments.mark_unchanged();
+                self.table.take_up_again(self.clock.now());
+            }
             while running.len() < self.limits.in_flight_max
                 && let Some((key, looks)) = self.table.take_due(self.clock.now())
             {
@@ -105,6 +118,8 @@ impl Timers {
                 Some(result) = running.next(), if !running.is_empty() => result?,
                 () = due => {}
                 () = self.table.changed() => {}
+                // The sender lives in `self.progress`, so the channel cannot close while this borrows it.
+                _ = assignments.changed() => self.table.take_up_again(self.clock.now()),
             }
         }
     }
@@ -118,7 +133,8 @@ impl Timers {
         let now = self.clock.now();
         let recorded_at = matter.event.metadata.recorded_at;
         match self.may_act(&matter, now) {
-            Err(next_at) => self.table.put_back(&key, next_at, false),
+            Err(Later::At(next_at)) => self.table.put_back(&key, next_at, false),
+            Err(Later::OnceAssigned) => self.table.set_aside(&key),
             Ok(()) => {
                 ::metrics::counter!(metrics::MATTERS_LOOKED_AT, "kind" => matter.kind.name()).increment(1);
                 match self.act(&matter, looks).await {
@@ -142,18 +158,17 @@ impl Timers {
     /// Nothing is done about events that this process has not dealt with: a backlog is not a reason to cancel orders,
     /// and what is being asked for need not be asked for twice. A deadline also runs out for an order whose event is
     /// being worked on for as long as the deadline allows: it is stuck.
-    fn may_act(&self, matter: &Matter, now: Timestamp) -> Result<(), Timestamp> {
+    fn may_act(&self, matter: &Matter, now: Timestamp) -> Result<(), Later> {
         let soon = now.plus_millis(i64::try_from(self.limits.look_again_min_ms).unwrap_or(i64::MAX).max(1));
         match self.progress.standing(&matter.event.position, now) {
             Standing::Done => Ok(()),
             Standing::Working(since) if matter.kind.is_deadline() => {
                 let due_at = since.plus_millis(matter.kind.first_look_ms(&self.limits));
-                if due_at <= now { Ok(()) } else { Err(due_at) }
+                if due_at <= now { Ok(()) } else { Err(Later::At(due_at)) }
             }
-            Standing::Working(_) | Standing::Waiting => Err(soon),
-            Standing::Elsewhere => {
-                Err(next_look(matter.event.metadata.recorded_at, now, &self.limits).max(soon))
-            }
+            Standing::Working(_) | Standing::Waiting => Err(Later::At(soon)),
+            // Perhaps only because this process has just started: its partitions come to it after a while.
+            Standing::Elsewhere => Err(Later::OnceAssigned),
         }
     }
 
@@ -249,4 +264,118 @@ fn readable(record: &event_log::Record) -> Option<RecordedEvent> {
             |error| tracing::warn!(position = %record.position, %error, "an event is not seen by the timers"),
         )
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use command_client::{Answer, Commands, SubmitError};
+    use event_log::{EmbeddedConfig, EmbeddedLog};
+    use read_store::{FjallConfig, FjallStore};
+    use schemas::order::OrderReserved;
+    use schemas::{
+        CommandHash, CommandId, CorrelationId, Currency, EventMetadata, Money, OrderId, Position, StreamId,
+        Version,
+    };
+
+    use super::*;
+    use crate::{ManualClock, ProcessManagersConfig, SandboxCarrier, SandboxConfig, SandboxProvider};
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<CommandEnvelope>>);
+
+    #[async_trait]
+    impl Commands for Seen {
+        async fn submit(&self, envelope: CommandEnvelope) -> Result<Answer, SubmitError> {
+            let command_id = envelope.command_id;
+            self.0.lock().unwrap().push(envelope);
+            let outcome = Outcome::Unchanged { version: Version::FIRST };
+            Ok(Answer { command_id, outcome, replayed: false })
+        }
+    }
+
+    fn reserved(topic: &Arc<str>) -> RecordedEvent {
+        let order_id = OrderId::new("1001").unwrap();
+        RecordedEvent {
+            position: Position { topic: topic.clone(), partition: 0, offset: 3 },
+            metadata: EventMetadata {
+                stream: StreamId::from(&order_id),
+                version: Version::new(2),
+                occurred_at: Timestamp::from_millis(0),
+                recorded_at: Timestamp::from_millis(0),
+                command_id: CommandId::new(uuid::Uuid::from_u128(1)),
+                command_hash: CommandHash::from_bytes([0; 16]),
+                correlation_id: CorrelationId::new(uuid::Uuid::from_u128(1)),
+                causation_id: None,
+                principal: Principal::anonymous(),
+                writer_term: 1,
+                traceparent: None,
+            },
+            event: OrderReserved {
+                order_id,
+                customer_id: None,
+                total: Money::new(100, Currency::GBP),
+                payment_method: "sandbox".to_owned(),
+            }
+            .into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_matter_that_is_overdue_before_the_partitions_come_is_acted_on_once_they_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(EmbeddedConfig {
+            path: folder.path().join("log"),
+            ..EmbeddedConfig::default()
+        });
+        let log: Arc<dyn Log> = Arc::new(log.unwrap());
+        let store = FjallConfig { path: folder.path().join("matters"), ..FjallConfig::default() };
+        let store = Arc::new(FjallStore::open(store).unwrap());
+        let (config, stop, seen) = (ProcessManagersConfig::default(), Stop::new(), Arc::new(Seen::default()));
+        let effects = || Effects {
+            payments: Arc::new(SandboxProvider::new(SandboxConfig::default())),
+            carrier: Arc::new(SandboxCarrier::new()),
+            limits: config.effects,
+            stop: stop.clone(),
+        };
+        let limits = config.timers;
+        // Long overdue: what is looked at again by its age alone would have to wait for the longest interval.
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(30 * 86_400_000)));
+        let topic = log.topics().events(schemas::AggregateType::Order).clone();
+        let timers = Timers {
+            table: Arc::new(MatterTable::open(store, limits).await.unwrap()),
+            progress: Arc::new(Progress::default()),
+            handler: Arc::new(Handler::new(seen.clone(), effects(), config.clone(), stop.clone())),
+            effects: Arc::new(effects()),
+            checkout: Arc::new(Checkout::new("sandbox")),
+            clock: clock.clone(),
+            limits,
+            is_current: watch::Sender::new(true),
+            log,
+        };
+        let event = reserved(&topic);
+        timers.table.fold(std::slice::from_ref(&event), &[]).await.unwrap();
+        let drive = async {
+            while timers.table.aside() == 0 {
+                tokio::task::yield_now().await;
+            }
+            assert!(seen.0.lock().unwrap().is_empty(), "it may be another process's business");
+            timers.progress.assign([(topic.clone(), 0)], clock.now());
+            timers.progress.read(&event.position, true);
+            timers.progress.finish(&event.position);
+            while seen.0.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            stop.request();
+        };
+        let both = async { tokio::join!(timers.look(&stop), drive) };
+        let (looked, ()) =
+            tokio::time::timeout(Duration::from_secs(20), both).await.expect("the order is cancelled");
+        looked.unwrap();
+        assert_eq!(timers.table.aside(), 0);
+        let expected = ExpectedVersion::Exactly(Version::new(2));
+        assert!(seen.0.lock().unwrap().iter().all(|envelope| envelope.expected_version == expected));
+    }
 }
