@@ -57,6 +57,13 @@ async fn imports_as_expected(shape: Shape, file: &Path) {
     assert_eq!(again["records"], report["records"], "a second import writes nothing");
 
     let skus: Value = serde_json::from_str(&std::fs::read_to_string(&skus_file).unwrap()).unwrap();
+    for (sku, expected) in skus.as_object().unwrap() {
+        let first = app.get(&format!("/v1/streams/stock/{sku}?limit=1")).await.body;
+        let received = &first[0]["data"];
+        let opened = first[0]["type"] == "millrace.stock.received.v1";
+        let opening = if opened { received["quantity"].clone() } else { 0.into() };
+        assert_eq!(opening, expected["opening"], "{sku}: {first}");
+    }
     let mut seen = 0;
     let mut cursor = String::new();
     loop {
