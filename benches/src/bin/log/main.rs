@@ -21,7 +21,7 @@ use crate::figures::{Figures, Run, machine};
 #[derive(Parser)]
 struct Options {
     /// Bootstrap address of a Kafka broker; without it only the embedded log is measured.
-    #[arg(long)]
+    #[arg(long, env = "MILLRACE_TEST_KAFKA")]
     kafka: Option<String>,
     /// Folder for the embedded log; a new folder in the current one by default (a memory file system would measure
     /// nothing).
