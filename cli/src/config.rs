@@ -12,7 +12,7 @@ use process_managers::{ProcessManagersConfig, SandboxConfig};
 use projections::ProjectorConfig;
 use query_api::QueryConfig;
 use serde::{Deserialize, Serialize};
-use service_kit::{HttpOptions, Layers, Millis, Shutdown};
+use service_kit::{HttpOptions, Layers, Millis, Secret, Shutdown};
 
 pub use self::sections::{EmbeddedSection, KafkaSection, LogSection, ViewsSection};
 
@@ -41,7 +41,16 @@ pub struct Config {
     pub demo: bool,
     /// Where `serve process-managers` submits commands. `http://127.0.0.1:8080` by default.
     pub commands_url: String,
-    /// Time limit of the whole shutdown, milliseconds. 10,000 by default.
+    /// Where other nodes reach this one, `host:port`; empty (the default): where it listens.
+    pub advertise: String,
+    /// What all nodes of an installation share, 16 bytes or more: with it they believe each other across machines. None by
+    /// default, which is enough for one node, or for nodes on one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installation_secret: Option<Secret<String>>,
+    /// How long a node that stops keeps serving after it has said that it is not ready, so that balancers look elsewhere,
+    /// milliseconds. Only where other nodes are there to take over. 2,000 by default.
+    pub drain_delay_ms: Millis,
+    /// Time limit of the whole shutdown, milliseconds. 20,000 by default.
     pub shutdown_timeout_ms: Millis,
     /// How long the start waits for this node's shards, milliseconds; then it goes on and says so. 30,000 by default.
     pub start_timeout_ms: Millis,
@@ -79,6 +88,9 @@ impl Default for Config {
             partitions: 0,
             demo: false,
             commands_url: "http://127.0.0.1:8080".to_owned(),
+            advertise: String::new(),
+            installation_secret: None,
+            drain_delay_ms: Millis::new(2_000),
             shutdown_timeout_ms: Shutdown::TIMEOUT_MS,
             start_timeout_ms: Millis::new(30_000),
             http: HttpOptions::default(),
@@ -167,7 +179,19 @@ impl Config {
         }
     }
 
-    /// The Kafka log's own configuration; `address` is where this node serves.
+    /// Where other nodes reach this one when it listens on `address`. A wildcard address is none that they could use: the
+    /// machine's name stands in.
+    pub(crate) fn advertised(&self, address: SocketAddr) -> String {
+        if !self.advertise.is_empty() {
+            return self.advertise.clone();
+        }
+        match (address.ip().is_unspecified(), nix::unistd::gethostname()) {
+            (true, Ok(name)) => format!("{}:{}", name.to_string_lossy(), address.port()),
+            _ => address.to_string(),
+        }
+    }
+
+    /// The Kafka log's own configuration; `address` is where other nodes reach this one.
     pub(crate) fn kafka_log(&self, address: &str) -> KafkaConfig {
         self.kafka_log.config(self.log(), &self.kafka, address)
     }

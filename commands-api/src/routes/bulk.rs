@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use command_client::wire::{AnswerLine, CommandLine};
 use schemas::ErrorCode;
 use service_kit::Problem;
@@ -14,11 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::app::Api;
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, NDJSON, ndjson};
 use crate::call::Sender;
 use crate::error::ApiError;
-
-const NDJSON: &str = "application/x-ndjson";
 
 /// The headers of the bulk route, for the API's description.
 #[derive(IntoParams)]
@@ -71,5 +68,5 @@ pub(crate) async fn submit(State(api): State<Api>, request: Request) -> Result<R
         return Err(ApiError::of(ErrorCode::Internal));
     };
     let answers: Body = Bulk::new(api, sender, place, body).answers();
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static(NDJSON))], answers).into_response())
+    Ok(ndjson(answers))
 }
