@@ -1,5 +1,7 @@
 //! `cargo xtask bench [name]`: measurements, each a binary of the `benches` package.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -21,14 +23,25 @@ pub struct Arguments {
 struct Bench {
     name: &'static str,
     description: &'static str,
+    /// Further programs that it starts, as package and binary.
+    starts: &'static [(&'static str, &'static str)],
     needs_kafka: bool,
 }
 
-const BENCHES: [Bench; 1] = [Bench {
-    name: "log",
-    description: "commit latency and throughput of the log's writers beside the broker's ceilings",
-    needs_kafka: true,
-}];
+const BENCHES: [Bench; 2] = [
+    Bench {
+        name: "commands",
+        description: "commands per second and latency over HTTP, in both shapes, beside the HTTP ceiling",
+        starts: &[("millrace", "millrace")],
+        needs_kafka: true,
+    },
+    Bench {
+        name: "log",
+        description: "commit latency and throughput of the log's writers beside the broker's ceilings",
+        starts: &[],
+        needs_kafka: true,
+    },
+];
 
 /// Runs the named measurement, with a fresh Kafka where it needs one, or lists all.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -42,14 +55,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bench = bench
         .with_context(|| format!("no measurement is called '{name}'; `cargo xtask bench` lists them"))?;
     process::catch_interrupts();
-    let selected = ["--release", "--package", "benches", "--bin", bench.name];
     // Built before the broker starts: the compiler would only take its memory and its time.
-    if !process::run(workspace::cargo().arg("build").args(selected))?.success() {
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--package", "benches", "--bin", bench.name]);
+    for (package, binary) in bench.starts {
+        build.args(["--package", package, "--bin", binary]);
+    }
+    if !process::run(&mut build)?.success() {
         bail!("{name} does not build");
     }
     let broker = if bench.needs_kafka { Some(Broker::start("bench")?) } else { None };
-    let mut command = workspace::cargo();
-    command.args(["run", "--quiet"]).args(selected).arg("--").args(&arguments.arguments);
+    let mut command = Command::new(workspace::target_dir().join("release").join(bench.name));
+    command.args(&arguments.arguments);
     if let Some(broker) = &broker {
         command.env(kafka::ADDRESS_VARIABLE, &broker.address);
     }
