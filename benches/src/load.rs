@@ -8,7 +8,7 @@
 //! - [`open`]: arrivals at a fixed rate, whatever the server does. Latency from the instant at which a request was *due*, so
 //!   that a stalled server cannot hide what it made wait; arrivals that find no free connection queue, and give up when they
 //!   have waited longer than their patience.
-//! - [`bulk`]: NDJSON requests of many lines, several at a time, counted by line.
+//! - [`bulk`], [`bulk_once`]: NDJSON requests of many lines, several at a time, counted by line.
 //!
 //! What is asked comes from a [`Requests`] per connection, which also judges the answers: only what it calls accepted counts
 //! as such. Every run is bounded by time and by count, and its warm-up is not recorded. Not an HTTP client for anything else:
@@ -25,7 +25,7 @@ mod run;
 mod schedule;
 mod tally;
 
-pub use bulk::{Bulk, bulk};
+pub use bulk::{BulkRequest, bulk, bulk_once};
 pub use closed::closed;
 pub use connection::Connection;
 pub use keys::Keys;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memchr::memmem;
 
@@ -10,61 +10,109 @@ use super::connection::Connection;
 use super::run::{Bounds, Window, block_on};
 use super::tally::Tally;
 
-/// A bulk load: what each of its concurrent requests sends, over and over.
-pub struct Bulk {
-    /// One whole request (head and body) for each connection. The lines carry no command ids, so that sending them again
-    /// asks for something new.
-    pub requests: Vec<Vec<u8>>,
-    /// Lines of each request.
+/// One bulk request.
+#[derive(Clone, Debug)]
+pub struct BulkRequest {
+    /// Head and body.
+    pub bytes: Vec<u8>,
+    /// Lines of the body.
     pub lines: u64,
 }
 
-/// Sends the requests side by side, each again as soon as it is answered, and counts answered lines. Latencies are those
-/// of whole requests. Blocks.
+/// Sends the requests side by side, each on a connection of its own and again as soon as it is answered, and counts answered
+/// lines. Their lines should carry no command ids, so that sending them again asks for something new. Latencies are those of
+/// whole requests. Blocks.
 ///
 /// # Errors
 /// As [`closed`](super::closed); also when a request is not answered line by line.
-pub fn bulk(address: SocketAddr, plan: &Bulk, bounds: Bounds) -> anyhow::Result<Tally> {
+pub fn bulk(address: SocketAddr, requests: &[BulkRequest], bounds: Bounds) -> anyhow::Result<Tally> {
     block_on(&bounds, async {
-        let window = Window::after(Instant::now(), &bounds);
-        let (left, tally) = (Cell::new(bounds.requests_max), RefCell::new(Tally::default()));
-        let loops = plan.requests.iter().map(async |request| {
+        let load = Load { window: Window::after(Instant::now(), &bounds), tally: RefCell::default() };
+        let left = Cell::new(bounds.requests_max);
+        let loops = requests.iter().map(async |request| {
             let mut connection = Connection::open(address).await?;
-            let mut sent = Instant::now();
-            while !window.is_over(sent) && left.get() >= plan.lines {
-                left.set(left.get() - plan.lines);
-                let mut answered = 0;
-                let status = connection
-                    .exchange_streaming(request, |body| {
-                        let is_recorded = window.holds(Instant::now());
-                        answered += take_lines(body, |line| {
-                            if is_recorded {
-                                count(&mut tally.borrow_mut(), line);
-                            }
-                        });
-                    })
-                    .await?;
-                anyhow::ensure!(
-                    (status, answered) == (200, plan.lines),
-                    "{answered} of {} lines were answered (status {status})",
-                    plan.lines
-                );
-                let now = Instant::now();
-                if window.holds(now) {
-                    let mut tally = tally.borrow_mut();
-                    *tally.by_status.entry(status).or_default() += 1;
-                    tally.latency.record(now - sent);
-                    tally.service.record(now - sent);
-                }
-                sent = now;
+            while !load.window.is_over(Instant::now()) && left.get() >= request.lines {
+                left.set(left.get() - request.lines);
+                load.send(&mut connection, request).await?;
             }
             Ok::<_, anyhow::Error>(())
         });
         futures::future::try_join_all(loops).await?;
-        let mut tally = tally.into_inner();
-        window.close(&mut tally, Instant::now());
-        Ok(tally)
+        Ok(load.end())
     })
+}
+
+/// Sends each request once, over so many connections. Blocks.
+///
+/// # Errors
+/// As [`bulk`]; also when it takes longer than `limit`.
+pub fn bulk_once(
+    address: SocketAddr,
+    connections: usize,
+    requests: impl Iterator<Item = BulkRequest>,
+    limit: Duration,
+) -> anyhow::Result<Tally> {
+    let bounds = Bounds { warm_up: Duration::ZERO, measure: limit, requests_max: u64::MAX };
+    block_on(&bounds, async {
+        let load = Load { window: Window::after(Instant::now(), &bounds), tally: RefCell::default() };
+        let requests = RefCell::new(requests);
+        let next = || requests.borrow_mut().next();
+        let loops = (0..connections).map(async |_| {
+            let mut connection = Connection::open(address).await?;
+            while let Some(request) = next() {
+                anyhow::ensure!(
+                    !load.window.is_over(Instant::now()),
+                    "not sent within {} s",
+                    limit.as_secs()
+                );
+                load.send(&mut connection, &request).await?;
+            }
+            Ok(())
+        });
+        futures::future::try_join_all(loops).await?;
+        Ok(load.end())
+    })
+}
+
+struct Load {
+    window: Window,
+    tally: RefCell<Tally>,
+}
+
+impl Load {
+    async fn send(&self, connection: &mut Connection, request: &BulkRequest) -> anyhow::Result<()> {
+        let sent = Instant::now();
+        let mut answered = 0;
+        let status = connection
+            .exchange_streaming(&request.bytes, |body| {
+                let is_recorded = self.window.holds(Instant::now());
+                answered += take_lines(body, |line| {
+                    if is_recorded {
+                        count(&mut self.tally.borrow_mut(), line);
+                    }
+                });
+            })
+            .await?;
+        let lines = request.lines;
+        anyhow::ensure!(
+            (status, answered) == (200, lines),
+            "{answered} of {lines} lines were answered (status {status})"
+        );
+        let now = Instant::now();
+        if self.window.holds(now) {
+            let mut tally = self.tally.borrow_mut();
+            *tally.by_status.entry(status).or_default() += 1;
+            tally.latency.record(now - sent);
+            tally.service.record(now - sent);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Tally {
+        let mut tally = self.tally.into_inner();
+        self.window.close(&mut tally, Instant::now());
+        tally
+    }
 }
 
 /// Gives the complete lines to `each` and takes them out of the body; how many.

@@ -1,26 +1,24 @@
 //! What commands over HTTP cost, beside a peer and beside the HTTP ceiling, all measured in one run.
 
+mod bulk_lines;
 mod ceiling;
+mod mix;
 mod platform;
 mod receive;
 mod report;
 mod rounds;
+mod rows;
 mod server;
+mod session;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use benches::load::{Bounds, Keys};
-use benches::machine;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::platform::{Parts, Place, Shape};
-use crate::report::{Report, Row, Spread};
-use crate::rounds::{ratios, receive_side, rounds};
-use crate::server::{Server, free_address};
+use crate::session::Session;
 
 /// Measures commands over HTTP.
 #[derive(Parser)]
@@ -30,6 +28,21 @@ struct Options {
     /// Bootstrap address of a Kafka broker; without it only the embedded shape is measured.
     #[arg(long, env = "MILLRACE_TEST_KAFKA")]
     kafka: Option<String>,
+    /// Database for the peer; without it the peer is not measured.
+    #[arg(long, env = "MILLRACE_BENCH_POSTGRES")]
+    postgres: Option<String>,
+    /// Only these groups of rows; by default all but big and import.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Group>,
+    /// Also the cost among five million streams, which are loaded first.
+    #[arg(long)]
+    big: bool,
+    /// Also the ten-month import; MILLRACE_RETAIL_FILE names the file.
+    #[arg(long)]
+    import: bool,
+    /// Only these shapes, embedded and kafka.
+    #[arg(long, value_delimiter = ',')]
+    shapes: Vec<String>,
     /// The program to measure; by default the one beside this one.
     #[arg(long, env = "MILLRACE_BIN")]
     program: Option<PathBuf>,
@@ -45,8 +58,17 @@ struct Options {
     /// Choose streams by Zipf's law instead of uniformly.
     #[arg(long)]
     zipf: bool,
+    /// Concurrent requests of the bulk rows.
+    #[arg(long, default_value_t = 8)]
+    bulk_requests: usize,
+    /// Lines of each.
+    #[arg(long, default_value_t = 10_000)]
+    bulk_lines: u64,
+    /// Connections of the open loops.
+    #[arg(long, default_value_t = 2_048)]
+    open_connections: usize,
     /// Rounds: runs per figure and side.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     runs: u64,
     /// Seconds that are recorded of a run.
     #[arg(long, default_value_t = 5.0)]
@@ -79,7 +101,29 @@ enum Helper {
     },
 }
 
+/// The kinds of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    Receive,
+    Mix,
+    Bulk,
+    Open,
+    Start,
+    Big,
+    Import,
+}
+
 impl Options {
+    fn groups(&self) -> Vec<Group> {
+        if !self.only.is_empty() {
+            return self.only.clone();
+        }
+        let mut groups = vec![Group::Start, Group::Receive, Group::Mix, Group::Bulk, Group::Open];
+        groups.extend(self.big.then_some(Group::Big));
+        groups.extend(self.import.then_some(Group::Import));
+        groups
+    }
+
     fn rounds(&self) -> u64 {
         if self.quick { 1 } else { self.runs.max(1) }
     }
@@ -103,65 +147,18 @@ fn main() -> anyhow::Result<()> {
     if let Some(Helper::Ceiling { address }) = options.helper {
         return ceiling::serve(address);
     }
-    let place = Place::new(options.program.clone(), options.dir.clone())?;
-    let mut report = Report::default();
-    report.condition(format!("machine: {}", machine()));
-    let Bounds { warm_up, measure, .. } = options.bounds();
-    report.condition(format!(
-        "settings: receive of one unit over {} stock streams ({}), seed {}, {} rounds of {} s after {} s of warm-up, sides \
-         alternating; client, servers and stores on the same cores",
-        options.streams,
-        if options.zipf { "Zipf" } else { "uniform" },
-        options.seed,
-        options.rounds(),
-        measure.as_secs_f64(),
-        warm_up.as_secs_f64(),
-    ));
-    let ceiling = start_ceiling(&place)?;
-    receive_rows(&options, &place, &ceiling, &mut report)?;
-    ceiling.stop_now();
-    println!("\n{}", report.table());
-    if let Some(file) = &options.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(())
-}
-
-fn start_ceiling(place: &Place) -> anyhow::Result<Server> {
-    let address = free_address()?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["ceiling", &address.to_string()]);
-    Ok(Server::start(&mut command, address, &place.folder.path().join("ceiling.log"))?.0)
-}
-
-/// Commands a request, closed loop.
-fn receive_rows(
-    options: &Options,
-    place: &Place,
-    ceiling: &Server,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let keys = options.keys();
-    let mut shapes = vec![Shape::Embedded];
-    shapes.extend(options.kafka.clone().map(Shape::Kafka));
-    for shape in &shapes {
-        for parts in [Parts::Commands, Parts::All] {
-            let platform = place.start(shape, parts)?;
-            for &connections in &options.connections {
-                let title = format!("receive, {}, {}, {connections} connections", shape.name(), parts.name());
-                let sides = vec![
-                    receive_side("millrace", options, platform.server.address(), connections, &keys),
-                    receive_side("ceiling", options, ceiling.address(), connections, &keys),
-                ];
-                let mut runs = rounds(options, &title, sides)?;
-                let (bound, ours) = (runs.pop().unwrap_or_default(), runs.pop().unwrap_or_default());
-                let share =
-                    Spread::of(ratios(&ours, &bound, |run| run.accepted_per_s)).map(|share| share.median);
-                report.rows.push(Row { share_of_ceiling: share, ..Row::of_runs(&title, ours) });
-            }
-            platform.end()?;
+    let groups = options.groups();
+    let mut session = Session::start(options)?;
+    for group in groups {
+        match group {
+            Group::Receive => rows::receive(&mut session)?,
+            Group::Mix => rows::mix(&mut session)?,
+            Group::Bulk => rows::bulk(&mut session)?,
+            Group::Open => rows::overload(&mut session)?,
+            Group::Start => rows::start(&mut session)?,
+            Group::Big => rows::big(&mut session)?,
+            Group::Import => rows::import(&mut session)?,
         }
     }
-    Ok(())
+    session.end()
 }

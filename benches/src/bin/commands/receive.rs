@@ -37,14 +37,6 @@ impl Requests for Receive {
     }
 }
 
-/// One line of the bulk route that receives one unit.
-pub(crate) fn line(index: u64) -> String {
-    format!(
-        "{{\"aggregate\":\"stock\",\"id\":\"{}\",\"type\":\"receive\",\"data\":{{\"quantity\":1}}}}\n",
-        sku(index)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,13 +107,6 @@ impl Server {
     }
 }
 
-impl Server {
-    /// Ends it at once: for one that keeps nothing.
-    pub(crate) fn stop_now(self) {
-        drop(self);
-    }
-}
-
 impl Drop for Server {
     fn drop(&mut self) {
         // Nothing to do about a failure: it has ended already.
