@@ -42,10 +42,24 @@ use crate::{docs, report};
 pub struct App;
 
 impl App {
-    /// Starts everything, as `millrace up` does, and returns once commands and queries are served. Missing Kafka
-    /// topics are made.
+    /// Starts the parts that the configuration names (by default all), as `millrace up` does, and returns once they serve.
+    /// Missing Kafka topics are made.
     pub async fn start(config: Config) -> anyhow::Result<RunningApp> {
-        start(config, Parts::all()).await
+        let has = |part| config.parts.contains(&part);
+        if config.parts.is_empty() {
+            return Err(report::hinted(
+                "no part is to run (parts is empty)",
+                "leave it out to run all of them",
+            ));
+        }
+        if has(Part::ProcessManagers) && !has(Part::CommandsApi) && !config.is_kafka() {
+            return Err(report::hinted(
+                "process-managers need commands-api beside them on an embedded log",
+                "add commands-api to the parts: no other process can decide commands on this folder",
+            ));
+        }
+        let parts = Parts::of(&config.parts);
+        start(config, parts).await
     }
 
     /// Starts one part against Kafka, as `millrace serve` does. The topics must exist.

@@ -14,6 +14,8 @@ use query_api::QueryConfig;
 use serde::{Deserialize, Serialize};
 use service_kit::{HttpOptions, Layers, Millis, Secret, Shutdown};
 
+use crate::app::Part;
+
 pub use self::sections::{EmbeddedSection, KafkaSection, LogSection, ViewsSection};
 
 /// The file that is read when `--config` does not name one.
@@ -37,6 +39,8 @@ pub struct Config {
     /// Partitions of every topic, fixed when the log is made; 0 (the default): 2 for a new log, what an existing
     /// embedded log has otherwise.
     pub partitions: u32,
+    /// What `up` runs in its one process. All parts by default.
+    pub parts: Vec<Part>,
     /// Import the bundled sample after the start (`up` only).
     pub demo: bool,
     /// Where `serve process-managers` submits commands. `http://127.0.0.1:8080` by default.
@@ -86,6 +90,7 @@ impl Default for Config {
             kafka: String::new(),
             namespace: "millrace".to_owned(),
             partitions: 0,
+            parts: Part::ALL.to_vec(),
             demo: false,
             commands_url: "http://127.0.0.1:8080".to_owned(),
             advertise: String::new(),
@@ -117,6 +122,7 @@ pub(crate) struct Flags {
     pub(crate) kafka: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) partitions: Option<u32>,
+    pub(crate) parts: Option<Vec<Part>>,
     pub(crate) demo: Option<bool>,
     pub(crate) commands_url: Option<String>,
 }
@@ -140,6 +146,10 @@ impl Config {
             .set_some("kafka", flags.kafka.clone())
             .set_some("namespace", flags.namespace.clone())
             .set_some("partitions", flags.partitions.map(i64::from))
+            .set_some(
+                "parts",
+                flags.parts.as_ref().map(|parts| parts.iter().map(Part::to_string).collect::<Vec<_>>()),
+            )
             .set_some("demo", flags.demo)
             .set_some("commands_url", flags.commands_url.clone())
             .build()
@@ -242,6 +252,25 @@ mod tests {
         );
         assert_eq!((config.http.connections_max, config.host.turn_commands_max), (9, 77));
         assert_eq!(config.listen, Config::default().listen);
+    }
+
+    #[test]
+    fn parts_are_named_alike_in_flags_variables_and_files() {
+        let file = file("parts = [\"commands-api\", \"query-api\"]\n");
+        let from_file = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+        let variable = variables([("MILLRACE_PARTS", "commands-api, query-api")]);
+        let flags = Flags {
+            parts: Some(vec![Part::CommandsApi, Part::QueryApi]),
+            config: from_file.config.clone(),
+            ..Flags::default()
+        };
+        let none = Flags::default();
+        for (flags, variables) in [(&from_file, vec![]), (&none, variable), (&flags, vec![])] {
+            let config = Config::load(flags, variables).unwrap();
+            assert_eq!(config.parts, [Part::CommandsApi, Part::QueryApi]);
+        }
+        let error = Config::load(&none, variables([("MILLRACE_PARTS", "commands")])).unwrap_err().to_string();
+        assert!(error.contains("MILLRACE_PARTS") && error.contains("commands-api"), "{error}");
     }
 
     #[test]
