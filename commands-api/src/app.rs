@@ -14,6 +14,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::answer::CommandAnswer;
+use crate::metrics::RequestMetrics;
 use crate::routes::CheckoutAnswer;
 use crate::{CommandsApiConfig, Shards, layer, routes};
 
@@ -33,6 +34,7 @@ pub(crate) struct Api(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) shards: Shards,
     pub(crate) config: CommandsApiConfig,
+    pub(crate) metrics: RequestMetrics,
     pub(crate) import_principals: HashSet<Principal>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) bulk_requests: Arc<Semaphore>,
@@ -52,6 +54,7 @@ impl Api {
             import_principals: config.import_principals.iter().cloned().collect(),
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS))),
             bulk_requests: Arc::new(Semaphore::new(config.bulk_requests_max.min(Semaphore::MAX_PERMITS))),
+            metrics: RequestMetrics::new(),
             shards,
             config,
         }))
@@ -93,7 +96,7 @@ pub fn router(state: ApiState) -> Router {
     let (resources, _) = routes::resources().split_for_parts();
     let (bulk, _) = routes::bulk().split_for_parts();
     let resources =
-        resources.layer(body_limit).route_layer(from_fn_with_state(api.clone(), layer::around_command));
+        resources.layer(body_limit).route_layer(layer::AroundCommand(api.clone()));
     let bulk = bulk.route_layer(from_fn_with_state(api.clone(), layer::around_bulk));
     resources.merge(bulk).merge(routes::internal(&api)).with_state(api)
 }

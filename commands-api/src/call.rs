@@ -154,7 +154,7 @@ impl<S: Sync> FromRequestParts<S> for Call {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+        parts.extensions.remove::<Self>().ok_or_else(|| {
             tracing::error!("a command route stands outside of its layer");
             ApiError::of(ErrorCode::Internal)
         })

@@ -165,20 +165,20 @@ pub fn encode_command(
     recorded_at: Timestamp,
 ) -> Result<NewRecord, FramingError> {
     let stream = command.command.stream();
-    let time = command.occurred_at.unwrap_or(recorded_at).to_string();
-    let id = command.command_id.to_string();
-    let mut headers = common(topics, id.clone(), COMMAND_TYPE, stream.id(), time, envelope::JSON);
+    let time = command.occurred_at.unwrap_or(recorded_at);
+    let id = command.command_id;
+    let mut headers = common(topics, id, COMMAND_TYPE, stream.id(), time, envelope::JSON);
     headers.push(envelope::COMMAND_ID, id);
-    headers.push(envelope::CORRELATION_ID, command.correlation_id.to_string());
-    headers.push(envelope::PRINCIPAL, command.principal.as_str().to_owned());
+    headers.push(envelope::CORRELATION_ID, command.correlation_id);
+    headers.push(envelope::PRINCIPAL, &command.principal);
     if let Some(trace) = &command.traceparent {
-        headers.push(envelope::TRACE_PARENT, trace.clone());
+        headers.push(envelope::TRACE_PARENT, trace);
     }
     Ok(NewRecord {
         topic: topics.commands().clone(),
         partition: partition_for(stream.id().as_bytes(), partitions),
         key: stream.id().to_owned().into(),
-        headers,
+        headers: headers.finish(),
         value: json(command),
         timestamp: recorded_at,
     })
@@ -197,18 +197,18 @@ pub fn encode_outcome(
     outcome: &OutcomeRecord,
 ) -> Result<NewRecord, FramingError> {
     let id = outcome.command_id.to_string();
-    let time = outcome.recorded_at.to_string();
-    let mut headers = common(topics, id.clone(), OUTCOME_TYPE, outcome.stream.id(), time, envelope::JSON);
-    headers.push(envelope::COMMAND_ID, id.clone());
-    headers.push(envelope::COMMAND_HASH, outcome.command_hash.to_string());
-    headers.push(envelope::CORRELATION_ID, outcome.correlation_id.to_string());
-    headers.push(envelope::WRITER_TERM, outcome.writer_term.to_string());
+    let mut headers =
+        common(topics, &id, OUTCOME_TYPE, outcome.stream.id(), outcome.recorded_at, envelope::JSON);
+    headers.push(envelope::COMMAND_ID, &id);
+    headers.push(envelope::COMMAND_HASH, outcome.command_hash);
+    headers.push(envelope::CORRELATION_ID, outcome.correlation_id);
+    headers.push(envelope::WRITER_TERM, outcome.writer_term);
     let body = OutcomeBody { stream: outcome.stream.to_string(), outcome: outcome.outcome.clone() };
     Ok(NewRecord {
         topic: topics.outcomes().clone(),
         partition: shard.partition(),
         key: id.into(),
-        headers,
+        headers: headers.finish(),
         value: json(&body),
         timestamp: outcome.recorded_at,
     })

@@ -50,10 +50,10 @@ mod tasks;
 mod telemetry;
 mod units;
 
-pub use ::metrics::Unit;
+pub use ::metrics::{Counter, Gauge, Histogram, Unit};
 pub use config::{ConfigFile, Layers, Secret, dump_config};
 pub use error::{BoxError, Chain, Error};
-pub use extract::{Json, Path, Query, parse_json, read_body};
+pub use extract::{Json, Path, Query, parse_json, read_body, require_json};
 pub use health::{ComponentHealth, ComponentReport, ComponentStatus, Health, HealthReport};
 pub use http::{HttpOptions, bind, serve, with_layers};
 pub use metrics::{Metric, Metrics, describe_metrics};
