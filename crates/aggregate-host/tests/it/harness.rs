@@ -9,7 +9,9 @@ use event_log::{
     Cursor, EmbeddedConfig, EmbeddedLog, FailPoint, KafkaConfig, KafkaLog, Log, LogConfig, Record,
 };
 use schemas::stock::{ReceiveStock, ReserveStock, StockCommand};
-use schemas::{Command, CommandEnvelope, CommandId, OrderId, Outcome, Principal, Quantity, Sku};
+use schemas::{
+    Command, CommandEnvelope, CommandId, InstallationSecret, OrderId, Outcome, Principal, Quantity, Sku,
+};
 use service_kit::Tasks;
 use tempfile::TempDir;
 
@@ -78,9 +80,18 @@ impl Running {
     }
 
     pub(crate) async fn start_with(place: &Place, config: HostConfig) -> Self {
+        Self::start_as(place, config, None).await
+    }
+
+    pub(crate) async fn start_as(
+        place: &Place,
+        config: HostConfig,
+        secret: Option<InstallationSecret>,
+    ) -> Self {
         let log = place.open_log();
         let tasks = Tasks::new();
-        let host = Host::start(Arc::clone(&log), config, place.folder().join("state"), &tasks).unwrap();
+        let host =
+            Host::start(Arc::clone(&log), config, place.folder().join("state"), secret, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
         Self { log, host, tasks }
     }
