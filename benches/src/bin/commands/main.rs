@@ -63,7 +63,7 @@ struct Options {
     #[arg(long, default_value_t = 8)]
     bulk_requests: usize,
     /// Lines of each.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 5_000)]
     bulk_lines: u64,
     /// Connections of the open loops.
     #[arg(long, default_value_t = 2_048)]
