@@ -66,6 +66,14 @@ impl<'a> Operation<'a> {
             let facts = format!("{}; {}", said(first), said(other));
             report.violation(Rule::ToldDifferently, id, facts);
         }
+        let Some(told_ns) = self.told_ns() else { return };
+        // Lost and decided once more, it may come out the same: in the same place even.
+        let is_new = |attempt: &Attempt| attempt.asked_ns > told_ns && !attempt.told.is_replayed();
+        if let Some(anew) = self.decided().find(|attempt| is_new(attempt)) {
+            let facts =
+                format!("{}, and its decision had been told at {}", said(anew), milliseconds(told_ns));
+            report.violation(Rule::ToldAnew, id, facts);
+        }
     }
 
     /// What the log has was done by one of the requests: not by one that was told that it did nothing.

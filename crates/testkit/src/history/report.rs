@@ -34,6 +34,8 @@ pub enum Rule {
     DoneAfterAll,
     /// Told that an earlier request had it, and there was none.
     ReplayOfNothing,
+    /// Told as something new what an earlier request had been told before: it was decided anew.
+    ToldAnew,
     /// Decided at another version than the client had said.
     WrongExpectation,
     /// Told that the id stands for another wish, and nobody had another one.
@@ -58,6 +60,7 @@ impl fmt::Display for Rule {
             Self::ToldDifferently => "told differently",
             Self::DoneAfterAll => "done after all",
             Self::ReplayOfNothing => "replay of nothing",
+            Self::ToldAnew => "told anew",
             Self::WrongExpectation => "wrong expectation",
             Self::NoOtherWish => "no other wish",
             Self::TwoWishes => "two wishes",

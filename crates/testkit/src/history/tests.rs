@@ -237,7 +237,17 @@ fn two_requests_of_one_command_are_told_the_same() {
     twice(unknown()).is_clean();
     twice(not_done()).is_clean();
     twice(again(accepted(2, 1))).breaks(&[Rule::Misplaced, Rule::ToldDifferently]);
-    twice(rejected(ErrorCode::StockLimit)).breaks(&[Rule::ToldOtherwise, Rule::ToldDifferently]);
+    twice(again(rejected(ErrorCode::StockLimit))).breaks(&[Rule::ToldOtherwise, Rule::ToldDifferently]);
+}
+
+#[test]
+fn what_was_told_once_is_never_new_again() {
+    let first = || story().asked(1, 10, 20, accepted(1, 0)).event(1, 1, 0);
+    // Lost and decided once more, with the same result in the same place.
+    first().asked(1, 30, 40, accepted(1, 0)).breaks(&[Rule::ToldAnew]);
+    first().asked(1, 30, 40, again(accepted(1, 0))).is_clean();
+    // Asked before the first answer, both may be told so.
+    first().asked(1, 15, 40, accepted(1, 0)).is_clean();
 }
 
 #[test]
