@@ -3,5 +3,8 @@
 
 mod checkout;
 mod crash;
+mod crash_history;
+mod crash_import;
 mod online_retail;
+mod race;
 mod shop;
