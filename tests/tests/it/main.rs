@@ -4,5 +4,8 @@
 mod checkout;
 mod cluster;
 mod crash;
+mod crash_history;
+mod crash_import;
 mod online_retail;
+mod race;
 mod shop;
