@@ -7,6 +7,8 @@
 #[path = "it/contract.rs"]
 #[macro_use]
 mod contract;
+#[path = "it/disk.rs"]
+mod disk;
 #[path = "it/embedded.rs"]
 mod embedded;
 #[path = "it/framing.rs"]

@@ -9,7 +9,7 @@
 //! - [`Layers`] and [`ConfigFile`] read configuration; [`Secret`], [`Millis`], [`ByteSize`] are its types.
 //! - [`Problem`], [`Json`], [`Query`], [`Path`] are HTTP errors and the extractors that produce them.
 //! - [`Health`], [`Metrics`], [`LogOptions`] show what goes on; [`bind`], [`with_layers`], [`serve`] run a server.
-//! - [`Backoff`] repeats what failed.
+//! - [`Backoff`] repeats what failed. [`FailPoint`] lets tests fail what would have worked.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -39,6 +39,7 @@
 mod config;
 mod error;
 mod extract;
+mod fail_points;
 mod health;
 mod http;
 mod metrics;
@@ -54,6 +55,10 @@ pub use ::metrics::Unit;
 pub use config::{ConfigFile, Layers, Secret, dump_config};
 pub use error::{BoxError, Chain, Error};
 pub use extract::{Json, Path, Query, parse_json, read_body};
+pub use fail_points::{
+    ArmedFailPoints, FAIL_POINTS_VARIABLE, FailPoint, Fault, arm_fail_points,
+    arm_fail_points_from_environment,
+};
 pub use health::{ComponentHealth, ComponentReport, ComponentStatus, Health, HealthReport};
 pub use http::{HttpOptions, bind, serve, with_layers};
 pub use metrics::{Metric, Metrics, describe_metrics};
