@@ -43,7 +43,7 @@ pub struct EmbeddedSection {
     pub commit_bytes_max: ByteSize,
     /// Cache of stored blocks.
     pub cache_bytes_max: ByteSize,
-    /// What is left free on the disk: commands that would take from it are refused.
+    /// What is left free on the disk: commands that would take from it are refused. 0: the disk is not looked at.
     pub disk_reserve_bytes: ByteSize,
     /// How long a log whose write has failed is tried to be opened again before the process ends, milliseconds.
     pub reopen_timeout_ms: u64,

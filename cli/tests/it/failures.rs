@@ -269,7 +269,7 @@ fn a_log_that_cannot_be_opened_again_ends_the_process_and_the_next_start_has_eve
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the log stopped after a failed write and could not be opened again"), "{said}");
     assert!(said.contains("\nhint: look for errors of the disk"), "{said}");
-    assert!(said.contains("fail points are armed"), "{said}");
+    assert!(said.contains("a fail point fires"), "{said}");
 
     let up = Up::start(folder.path());
     let lost = lost.expect("the fail point fires");

@@ -18,6 +18,10 @@ use crate::{HostConfig, StartError};
 /// The store's own layout; a change drops old stores.
 const FORMAT: u32 = 1;
 
+/// What checkpoints leave free on the disk, bytes: less than the log's own reserve, so that what the log took can be
+/// checkpointed.
+const DISK_RESERVE_BYTES: u64 = 32 << 20;
+
 const SHAPE_KEY: &[u8] = b"shape";
 const COUNT_KEY: &[u8] = b"outcomes";
 
@@ -124,7 +128,13 @@ impl StateStore {
     }
 
     /// Writes a checkpoint, and forgets outcomes beyond the window and the limit.
+    ///
+    /// On a full disk nothing is written at all: a write that fails would stop the database for good, while this one is
+    /// tried again with the next checkpoint.
     pub(crate) fn write(&self, checkpoint: &Checkpoint, config: &HostConfig) -> Result<(), StartError> {
+        if service_kit::free_bytes(&self.path).is_some_and(|free| free < DISK_RESERVE_BYTES) {
+            return Err(self.failed("the disk is full"));
+        }
         let mut batch = self.database.batch();
         for (stream, version, state) in &checkpoint.states {
             let bytes = postcard::to_stdvec(&(version, state)).map_err(|e| self.failed(e))?;

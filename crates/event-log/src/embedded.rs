@@ -48,7 +48,8 @@ pub struct EmbeddedConfig {
     /// Cache of stored blocks, bytes. 32 MiB by default.
     pub cache_bytes_max: u64,
     /// Bytes of the disk that are left free: what would take from them is refused before it is written, so that a disk
-    /// that fills up leaves nothing in doubt, and the database can still merge its files. 256 MiB by default.
+    /// that fills up leaves nothing in doubt, and the database can still merge its files. 256 MiB by default; with 0 the
+    /// disk is not looked at.
     pub disk_reserve_bytes: u64,
     /// How long a failed write is followed by attempts to open the log again before the log gives up and the process ends,
     /// milliseconds; a full disk is waited for without end. 20,000 by default.

@@ -19,3 +19,5 @@ mod kafka;
 mod proxy;
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/system_calls.rs"]
+mod system_calls;

@@ -37,6 +37,7 @@
 //! ```
 
 mod config;
+mod disk;
 mod error;
 mod extract;
 mod fail_points;
@@ -53,6 +54,7 @@ mod units;
 
 pub use ::metrics::Unit;
 pub use config::{ConfigFile, Layers, Secret, dump_config};
+pub use disk::free_bytes;
 pub use error::{BoxError, Chain, Error};
 pub use extract::{Json, Path, Query, parse_json, read_body};
 pub use fail_points::{

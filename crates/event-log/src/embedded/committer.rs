@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use schemas::Position;
-use service_kit::{Chain, FailPoint, Fault};
+use service_kit::{Chain, FailPoint, Fault, free_bytes};
 
 use super::database::LogDatabase;
 use super::store::Store;
@@ -206,8 +206,11 @@ impl Committer {
     /// when there is room again.
     fn check_room(&mut self, bytes: usize) -> Result<(), Error> {
         let reserve_bytes = self.store.config.disk_reserve_bytes;
+        if reserve_bytes == 0 {
+            return Ok(());
+        }
         let needed = reserve_bytes.saturating_add(bytes as u64);
-        let free_bytes = self.store.folder.free_bytes().unwrap_or(u64::MAX);
+        let free_bytes = free_bytes(self.store.folder.path()).unwrap_or(u64::MAX);
         if free_bytes >= needed {
             if std::mem::take(&mut self.is_disk_full) {
                 tracing::warn!(free_bytes, "there is room on the disk again; the log goes on");

@@ -1,4 +1,4 @@
-//! The log's folder: made durably, owned by one process, and how much room its disk has.
+//! The log's folder: made durably, owned by one process, and its errors told apart.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -42,15 +42,6 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Bytes that this user may still write to the disk; `None` where the operating system does not tell.
-    pub(crate) fn free_bytes(&self) -> Option<u64> {
-        let disk = nix::sys::statvfs::statvfs(&self.path).ok()?;
-        // The types differ between platforms.
-        #[allow(clippy::useless_conversion, reason = "the types of statvfs differ between platforms")]
-        let (blocks, block_bytes) = (u64::from(disk.blocks_available()), u64::from(disk.fragment_size()));
-        Some(blocks.saturating_mul(block_bytes))
     }
 }
 
@@ -107,7 +98,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b/log");
         let folder = Folder::open(&path).unwrap();
-        assert!(folder.path().is_dir() && folder.free_bytes().is_some());
+        assert!(folder.path().is_dir());
         assert!(matches!(Folder::open(&path), Err(Error::FolderLocked { .. })));
         drop(folder);
         Folder::open(&path).unwrap();

@@ -115,18 +115,21 @@ impl Journals {
     }
 }
 
+/// Bytes of fjall's version marker, which it writes in two steps.
+const MARKER_BYTES: u64 = 4;
+
 /// Removes what a creation leaves behind that was cut short before anything could be written: fjall would neither make
 /// nor open such a folder.
 pub(crate) fn remove_unfinished_creation(folder: &Path) -> Result<(), Error> {
     let failed = |error| io_error(folder, "looking at the log's folder", error);
     let marker = folder.join("version");
-    if fs::metadata(&marker).is_ok_and(|marker| marker.len() > 0) {
+    if fs::metadata(&marker).is_ok_and(|marker| marker.len() >= MARKER_BYTES) {
         return Ok(());
     }
     let journals = Journals::read(folder)?;
     let has_tables = fs::read_dir(folder.join("keyspaces")).is_ok_and(|mut entries| entries.next().is_some());
     if has_tables || !journals.is_empty() {
-        let what = format!("{} is missing or empty, although the log has records", marker.display());
+        let what = format!("{} is missing or too short, although the log has records", marker.display());
         return Err(Error::Damaged { what });
     }
     for file in journals.newest.into_iter().chain([marker]) {

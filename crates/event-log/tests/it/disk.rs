@@ -212,3 +212,45 @@ fn a_creation_that_runs_out_of_room_can_be_tried_again() {
     writer(&*log).append(batch(&*log, "first", 1)).unwrap();
     assert_eq!(orders(&*log, 1, 2)[0], "first");
 }
+
+#[test]
+fn damage_in_a_file_of_older_records_is_an_error_and_never_wrong_data() {
+    let Some(disk) = SmallDisk::mount(512) else { return };
+    let log = open(disk.path(), 0);
+    let mut appending = writer(&log);
+    let keyspaces = disk.path().join("log/keyspaces");
+    // Until the memory table (64 MiB) has become a file.
+    let table = eventually("a file of records", || {
+        appending.append(batch(&log, "batch", 500)).unwrap();
+        tables(&keyspaces).into_iter().find(|table| std::fs::metadata(table).is_ok_and(|file| file.len() > 8 * MIB))
+    });
+    drop((appending, log));
+    let mut bytes = std::fs::read(&table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&table, bytes).unwrap();
+
+    let log = open(disk.path(), 0);
+    let mut reader = log.open_reader(&[Cursor::start(order(&log, 1, "").topic, 1)]).unwrap();
+    let mut read = Vec::new();
+    let error = loop {
+        match reader.read(1_000, Duration::ZERO) {
+            Ok(records) => read.extend(records.iter().map(text)),
+            Err(error) => break error,
+        }
+        assert!(!reader.caught_up(), "the damage was not noticed");
+    };
+    assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+    let whole: Vec<_> = batch(&log, "batch", 500).records.iter().map(|r| r.value.clone()).collect();
+    for (record, expected) in read.iter().zip(whole.iter().cycle()) {
+        assert_eq!(record.as_bytes(), &expected[..]);
+    }
+}
+
+/// The files of the database's tables.
+fn tables(keyspaces: &Path) -> Vec<std::path::PathBuf> {
+    let entries = |folder: &Path| -> Vec<_> {
+        std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok).map(|entry| entry.path()).collect()
+    };
+    entries(keyspaces).iter().flat_map(|keyspace| entries(&keyspace.join("tables"))).collect()
+}

@@ -114,7 +114,7 @@ fn a_creation_that_was_cut_short_is_made_again_and_a_log_without_its_version_is_
     let folder = tempfile::tempdir().unwrap();
     File::create(folder.path().join("0.jnl")).unwrap().set_len(1 << 20).unwrap();
     fs::create_dir(folder.path().join("keyspaces")).unwrap();
-    File::create(folder.path().join("version")).unwrap();
+    fs::write(folder.path().join("version"), "FJL").unwrap();
     remove_unfinished_creation(folder.path()).unwrap();
     let (_, ends) = journal(folder.path(), 1);
     assert_eq!(ends.len(), 1);
