@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-fn millrace(folder: &Path) -> Command {
+pub(crate) fn millrace(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MILLRACE_")) {
         command.env_remove(name);
@@ -18,24 +18,28 @@ fn millrace(folder: &Path) -> Command {
 }
 
 /// `up` in a folder on a free port, once it says where it listens.
-struct Up {
-    child: Child,
+pub(crate) struct Up {
+    pub(crate) child: Child,
     stderr: BufReader<ChildStderr>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Up {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         Self::start_with(folder, &[])
+    }
+
+    pub(crate) fn start_with(folder: &Path, flags: &[&str]) -> Self {
+        let mut command = millrace(folder);
+        command.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]).args(flags);
+        Self::spawn(command)
     }
 
     #[allow(
         clippy::zombie_processes,
         reason = "a test that fails here ends, and its child with the closed pipe"
     )]
-    fn start_with(folder: &Path, flags: &[&str]) -> Self {
-        let mut command = millrace(folder);
-        command.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]).args(flags);
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
@@ -51,15 +55,20 @@ impl Up {
     }
 
     /// Ends it with a signal; its exit code and what it said meanwhile.
-    fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(self, signal: Signal) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        self.ended()
+    }
+
+    /// Its exit code and what it said, once it has ended.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
 }
 
-fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = millrace(folder).args(args).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }

@@ -6,4 +6,5 @@ mod admin;
 mod app;
 mod binary;
 mod docs;
+mod failures;
 mod support;

@@ -51,7 +51,7 @@ mod topics;
 
 pub use batch::{Appended, Batch, Consumed, GroupToken};
 pub use config::LogConfig;
-pub use embedded::{EmbeddedConfig, EmbeddedLog, FailPoint};
+pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use error::{AppendError, BatchError, Error, Source};
 pub use framing::{
     FramingError, OutcomeRecord, decode_command, decode_event, decode_outcome, encode_command, encode_event,

@@ -8,9 +8,11 @@ mod app;
 pub mod history;
 pub mod load;
 mod shape;
+mod small_disk;
 
 pub use app::{Answer, TestApp};
 pub use shape::Shape;
+pub use small_disk::SmallDisk;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -6,6 +6,7 @@ mod cluster;
 mod crash;
 mod crash_history;
 mod crash_import;
+mod fail_points;
 mod online_retail;
 mod race;
 mod shop;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use event_log::{Ack, AppendError};
 use schemas::{Timestamp, Version};
+use service_kit::FailPoint;
 
 use super::{IDLE, Incoming, ShardWorker};
 use crate::turn::{Turn, TurnContext};
@@ -109,11 +110,13 @@ impl ShardWorker {
         let events = batch.records.len() as u64;
         metrics::histogram!(crate::metrics::TURN_COMMANDS).record(turn.commands() as f64);
         let started = Instant::now();
+        self.pass(FailPoint::HOST_AFTER_DECIDE);
         let writer = self.writer.as_mut().expect("a serving shard has a writer");
         let appended = if batch.is_empty() { Ok(None) } else { writer.append(batch).map(Some) };
         metrics::histogram!(crate::metrics::APPEND_SECONDS).record(started.elapsed());
         match appended {
             Ok(appended) => {
+                self.pass(FailPoint::HOST_AFTER_APPEND);
                 metrics::counter!(crate::metrics::EVENTS).increment(events);
                 let positions = appended.as_ref().map(|appended| appended.positions()).unwrap_or_default();
                 for position in positions {
@@ -123,6 +126,7 @@ impl ShardWorker {
                     }
                 }
                 turn.committed(positions, now, &mut self.dedupe);
+                self.pass(FailPoint::HOST_AFTER_ANSWER);
                 Ok(true)
             }
             Err(AppendError::NotWritten { source }) => {
@@ -141,6 +145,11 @@ impl ShardWorker {
                 Ok(false)
             }
         }
+    }
+
+    fn pass(&self, point: FailPoint) {
+        // There is nothing between these steps that could fail: an armed point waits, or ends the process.
+        let _ = point.pass(&self.context.log.topics().namespace());
     }
 
     /// The shard may still be assigned here although it cannot be served: give it up, so that the group decides anew.
