@@ -11,7 +11,7 @@ use testkit::history::{Evidence, History, Scope, export_log};
 use testkit::{SOON, Shape, TestApp};
 use tokio::process::{Child, Command};
 
-use crate::shop::{PROGRAM, log_records, rounds, start_patiently, verify_settled};
+use crate::shop::{PROGRAM, log_records, rounds, seed, start_patiently, verify_settled};
 
 /// What belongs to one run of the command and not to the shop.
 const OF_ONE_RUN: [&str; 3] = ["new_events", "replayed", "seconds"];
@@ -119,7 +119,7 @@ async fn an_import_that_is_killed_and_resumed_comes_to_what_an_undisturbed_one_d
     let records_in_all = log_records(&app).await;
     drop(app);
     for shape in Shape::all() {
-        let found = disturbed(shape, rounds().unwrap_or(2), records_in_all, 3).await;
+        let found = disturbed(shape, rounds().unwrap_or(2), records_in_all, seed(3)).await;
         assert_eq!(found, expected);
     }
 }

@@ -11,7 +11,7 @@ use testkit::history::{Evidence, LoggedRecord, Recorder, Scope, export_records};
 use testkit::load::{Load, LoadConfig, Nodes, Operation};
 use testkit::{Shape, eventually};
 
-use crate::shop::{ended, log_records, rounds, start_patiently, verify_settled};
+use crate::shop::{ended, log_records, rounds, seed, start_patiently, verify_settled};
 
 /// A race for the units of each of the goods.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ impl Race {
     /// As it is told, or a short one where no proof is asked for.
     fn of(is_mixed: bool, kills: u32) -> Self {
         let (orders, units) = if rounds().is_some() { (2_000, 300) } else { (400, 60) };
-        Self { orders, units, is_mixed, kills, seed: 7 }
+        Self { orders, units, is_mixed, kills, seed: seed(7) }
     }
 
     fn goods(&self) -> Vec<Sku> {

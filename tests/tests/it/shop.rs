@@ -16,6 +16,17 @@ pub(crate) async fn start_patiently(shape: Shape) -> TestApp {
     TestApp::start_with(PROGRAM, shape, &["--config", config]).await
 }
 
+/// A patient shop that writes its state store all the time.
+pub(crate) async fn start_hastily(shape: Shape) -> TestApp {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/hasty.toml");
+    TestApp::start_with(PROGRAM, shape, &["--config", config]).await
+}
+
+/// What a randomised scenario follows from: `MILLRACE_SEED`, or the scenario's own.
+pub(crate) fn seed(own: u64) -> u64 {
+    std::env::var("MILLRACE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(own)
+}
+
 /// How often a proof repeats a scenario, or how often it disturbs it; none: no proof is asked for, a short round will do.
 pub(crate) fn rounds() -> Option<u32> {
     std::env::var("MILLRACE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok())
