@@ -210,11 +210,6 @@ impl HostHandle {
         let _ = serving.wait_for(|count| *count == 0).await;
     }
 
-    /// Whether [`HostHandle::stop`] was called or the process stops.
-    pub fn is_stopping(&self) -> bool {
-        self.inner.stop.is_requested()
-    }
-
     /// The shard that decides about a stream.
     pub fn shard_of(&self, stream: &StreamId) -> Shard {
         Shard::of_key(stream.id().as_bytes(), self.inner.partitions)
