@@ -34,7 +34,7 @@ struct Proof {
     needs_full_file: bool,
 }
 
-const PROOFS: [Proof; 6] = [
+const PROOFS: [Proof; 8] = [
     Proof {
         name: "contract",
         description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
@@ -73,6 +73,22 @@ const PROOFS: [Proof; 6] = [
         package: "system-tests",
         filter: "crash_history::",
         rounds: 20,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "fail-points",
+        description: "the process ends at every edge between decide and checkpoint: whatever clients were told is true",
+        package: "system-tests",
+        filter: "fail_points::",
+        rounds: 10,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "cluster",
+        description: "several nodes: takeover, rolling restart, an owner that wakes up after it was replaced",
+        package: "system-tests",
+        filter: "cluster::",
+        rounds: 1,
         needs_full_file: false,
     },
     Proof {

@@ -6,7 +6,7 @@ use testkit::Shape;
 use testkit::history::{Evidence, Recorder, Scope, export_log};
 use testkit::load::{Load, LoadConfig, Nodes};
 
-use crate::shop::{start_patiently, verify_settled};
+use crate::shop::{rounds, start_patiently, verify_settled};
 
 /// The edges of a command's way, with how often each is passed before the process ends there.
 fn edges(shape: &Shape) -> Vec<(FailPoint, u32)> {
@@ -35,13 +35,13 @@ fn edges(shape: &Shape) -> Vec<(FailPoint, u32)> {
     edges
 }
 
-async fn ends_at_every_edge(shape: Shape) {
+async fn ends_at_every_edge(shape: Shape, rounds: u32) {
     let mut app = start_patiently(shape).await;
     let (nodes, recorder) = (Nodes::new([app.url()]), Recorder::new());
     let edges = edges(app.shape());
     let load = Load::start(LoadConfig { seed: 17, ..LoadConfig::default() }, &nodes, &recorder).await;
     load.answered(50).await;
-    for (edge, passes) in &edges {
+    for (edge, passes) in (0..rounds).flat_map(|_| &edges) {
         app.kill();
         let armed = format!("{}={passes}*off->return(abort)", edge.name());
         app.set_variables(&[(FAIL_POINTS_VARIABLE, &armed)]);
@@ -66,6 +66,6 @@ async fn ends_at_every_edge(shape: Shape) {
 #[tokio::test]
 async fn what_clients_were_told_is_true_wherever_the_process_ends() {
     for shape in Shape::all() {
-        ends_at_every_edge(shape).await;
+        ends_at_every_edge(shape, rounds().unwrap_or(1)).await;
     }
 }
