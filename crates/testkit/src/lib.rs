@@ -1,9 +1,12 @@
 //! Test helpers: the platform as a process of its own, in both shapes.
 //!
 //! [`TestApp`] starts the real program on a free port with a folder of its own and ends it, gently or not. Waiting is
-//! always for a condition with a deadline, never for a time.
+//! always for a condition with a deadline, never for a time. [`load`] is clients at random, [`history`] what they were told,
+//! held against the log.
 
 mod app;
+pub mod history;
+pub mod load;
 mod shape;
 
 pub use app::{Answer, TestApp};

@@ -50,6 +50,14 @@ impl Place {
         }
     }
 
+    /// How many offsets of a partition the log takes for itself with every batch.
+    pub(crate) fn markers(&self) -> u64 {
+        match self {
+            Self::Embedded { .. } => 0,
+            Self::Kafka { .. } => 1,
+        }
+    }
+
     pub(crate) fn open_log(&self) -> Arc<dyn Log> {
         match self {
             Self::Embedded { folder, fail_point } => Arc::new(
@@ -78,9 +86,13 @@ impl Running {
     }
 
     pub(crate) async fn start_with(place: &Place, config: HostConfig) -> Self {
-        let log = place.open_log();
+        Self::over(place.open_log(), config, place.folder().join("state")).await
+    }
+
+    /// A host over a log that is open already.
+    pub(crate) async fn over(log: Arc<dyn Log>, config: HostConfig, state_folder: PathBuf) -> Self {
         let tasks = Tasks::new();
-        let host = Host::start(Arc::clone(&log), config, place.folder().join("state"), &tasks).unwrap();
+        let host = Host::start(Arc::clone(&log), config, state_folder, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
         Self { log, host, tasks }
     }
@@ -89,6 +101,11 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.tasks.shutdown(SOON).await.unwrap();
         self.log.close();
+    }
+
+    /// Ends a host, however it takes it, and leaves the log open.
+    pub(crate) async fn halt(self) {
+        let _ = self.tasks.shutdown(SOON).await;
     }
 
     /// Ends a host whose log has failed; how its tasks end does not matter.
