@@ -10,6 +10,11 @@ pub(crate) async fn start(shape: Shape) -> TestApp {
     TestApp::start(PROGRAM, shape).await
 }
 
+/// How often a proof repeats a scenario, or how often it disturbs it; none: no proof is asked for, a short round will do.
+pub(crate) fn rounds() -> Option<u32> {
+    std::env::var("MILLRACE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok())
+}
+
 /// A product on sale with units in the house.
 pub(crate) async fn stock_up(app: &TestApp, sku: &str, price_minor: i64, units: i64) {
     app.post("/v1/products", json!({"sku": sku, "name": format!("Product {sku}")})).await.ok();
