@@ -205,7 +205,12 @@ impl Bulk {
 }
 
 /// The answer of a line whose command has an outcome.
-pub(crate) fn outcome_line(line: u64, command_id: CommandId, stream: String, answer: HostAnswer) -> AnswerLine {
+pub(crate) fn outcome_line(
+    line: u64,
+    command_id: CommandId,
+    stream: String,
+    answer: HostAnswer,
+) -> AnswerLine {
     let mut said = AnswerLine {
         line,
         command_id: Some(command_id),

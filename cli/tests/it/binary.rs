@@ -25,13 +25,17 @@ struct Up {
 }
 
 impl Up {
+    fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
     #[allow(
         clippy::zombie_processes,
         reason = "a test that fails here ends, and its child with the closed pipe"
     )]
-    fn start(folder: &Path) -> Self {
+    fn start_with(folder: &Path, flags: &[&str]) -> Self {
         let mut command = millrace(folder);
-        command.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+        command.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]).args(flags);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
@@ -72,6 +76,34 @@ fn up_serves_until_a_signal_and_then_stops_in_order() {
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("Stopped in order"), "{said}");
     }
+}
+
+#[test]
+fn up_runs_the_parts_that_it_is_told_and_keeps_the_log_for_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start_with(folder.path(), &["--parts", "commands-api"]);
+    let (code, out, err) = run(folder.path(), &["status", "--url", &up.url]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("commands-api") && !out.contains("projector"), "{out}");
+    assert!(!folder.path().join("data/views").exists(), "nobody keeps views");
+    assert_eq!(up.end(Signal::SIGTERM).0, Some(0));
+
+    let up = Up::start(folder.path());
+    let (_, out, _) = run(folder.path(), &["status", "--url", &up.url]);
+    assert!(out.contains("commands-api + projector + process-managers + query-api"), "{out}");
+    assert_eq!(up.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn parts_that_cannot_run_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |parts: &str| {
+        let (code, _, err) = run(folder.path(), &["up", "--data-dir", "data", "--parts", parts]);
+        assert_eq!(code, Some(2), "{err}");
+        err
+    };
+    assert!(refused("process-managers").contains("commands-api"));
+    assert!(refused("kitchen").contains("possible values"));
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl App {
             .unwrap(),
         );
         let tasks = Tasks::new();
-        let host = Host::start(Arc::clone(&log), host, folder.path().join("state"), &tasks).unwrap();
+        let host = Host::start(Arc::clone(&log), host, folder.path().join("state"), None, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
         let router = router(ApiState {
             shards: Shards::alone(host.clone(), Duration::from_millis(config.handover_wait_ms)),

@@ -18,6 +18,9 @@ use crate::{HostConfig, StartError};
 /// The store's own layout; a change drops old stores.
 const FORMAT: u32 = 1;
 
+/// Journals are read back at every start; this is the least that fjall allows.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
 const SHAPE_KEY: &[u8] = b"shape";
 const COUNT_KEY: &[u8] = b"outcomes";
 
@@ -89,9 +92,13 @@ impl StateStore {
         let database = Database::builder(path)
             .cache_size(config.state_store_cache_bytes)
             .worker_threads(1)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
             .open()
             .map_err(failed)?;
-        let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let options = || {
+            KeyspaceCreateOptions::default().max_memtable_size(config.state_store_memory_table_bytes_max)
+        };
+        let keyspace = |name: &str| database.keyspace(name, options).map_err(failed);
         Ok(Self {
             path: path.to_owned(),
             topics: topics.clone(),

@@ -19,14 +19,19 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
 
 use self::committer::{EmbeddedWriter, Request};
 use self::group::{EmbeddedOwnership, EmbeddedSubscription};
 use self::reader::EmbeddedReader;
 use self::store::Store;
-use crate::{Cursor, Error, Log, LogConfig, LogReader, Ownership, Shard, ShardWriter, Subscription, Topics};
+use crate::batch_check::check_command;
+use crate::log::Enqueued;
+use crate::{
+    AppendError, Cursor, Error, Log, LogConfig, LogReader, NewRecord, Ownership, Shard, ShardWriter,
+    Subscription, Topics,
+};
 
 /// The embedded log's folder, limits and name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +41,8 @@ pub struct EmbeddedConfig {
     pub log: LogConfig,
     /// The log's own folder, made when missing. `millrace-data/log` by default.
     pub path: PathBuf,
-    /// Most appends waiting for the commit thread; more wait in [`ShardWriter::append`]. 64 by default.
+    /// Most appends and enqueued commands waiting for the commit thread; more appends wait in [`ShardWriter::append`], more
+    /// commands are refused. 4,096 by default.
     pub commit_queue_len_max: usize,
     /// Most bytes of records that one sync covers (a single batch may be larger). 16 MiB by default.
     pub commit_bytes_max: usize,
@@ -52,7 +58,7 @@ impl Default for EmbeddedConfig {
         Self {
             log: LogConfig::default(),
             path: PathBuf::from("millrace-data/log"),
-            commit_queue_len_max: 64,
+            commit_queue_len_max: 4_096,
             commit_bytes_max: 16 << 20,
             cache_bytes_max: 32 << 20,
             fail_point: FailPoint::default(),
@@ -137,6 +143,22 @@ impl Log for EmbeddedLog {
 
     fn ownership(&self) -> Result<Box<dyn Ownership>, Error> {
         Ok(Box::new(EmbeddedOwnership::open(Arc::clone(&self.store))?))
+    }
+
+    fn enqueue(&self, record: NewRecord, done: Enqueued) {
+        if let Err(error) = check_command(&record, &self.store.topics, &self.store.config.log) {
+            return done(Err(AppendError::not_written(error)));
+        }
+        match self.requests.try_send(Request::Enqueue { record, done }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Request::Enqueue { done, .. })) => {
+                done(Err(AppendError::not_written("the commit thread's queue is full")));
+            }
+            Err(TrySendError::Disconnected(Request::Enqueue { done, .. })) => {
+                done(Err(AppendError::not_written(Error::Closed)));
+            }
+            Err(_) => unreachable!("what was not sent is what was given"),
+        }
     }
 
     fn close(&self) {

@@ -34,6 +34,7 @@ header_names! {
     CAUSATION_ID = "ce_causationid",
     PRINCIPAL = "ce_principal",
     WRITER_TERM = "ce_writerterm",
+    PRINCIPAL_PROOF = "ce_principalproof",
     TRACE_PARENT = "traceparent",
 }
 

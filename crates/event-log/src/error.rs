@@ -247,6 +247,14 @@ pub enum BatchError {
         /// The writer's shard.
         shard: Shard,
     },
+    /// Only a record of the commands topic can be enqueued.
+    #[error("{topic}/{partition} is not a partition of the commands topic")]
+    NotACommand {
+        /// Full topic name.
+        topic: String,
+        /// Partition.
+        partition: u32,
+    },
     /// An earlier append of this writer failed; it must be opened again.
     #[error("the writer was closed by an earlier failure; open it again")]
     WriterClosed,

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use schemas::{
     AvroError, CommandEnvelope, CommandHash, CommandId, CorrelationId, Event, EventId, EventMetadata,
-    Outcome, Position, Principal, RecordedEvent, SchemaId, StreamId, Timestamp,
+    InstallationSecret, Outcome, Position, Principal, RecordedEvent, SchemaId, StreamId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -157,12 +157,14 @@ pub fn decode_event(record: &Record) -> Result<RecordedEvent, FramingError> {
     Ok(RecordedEvent { position: position.clone(), metadata, event })
 }
 
-/// The record of a command on the commands topic: partition and key of its stream.
+/// The record of a command on the commands topic: partition and key of its stream. With the installation's secret its body,
+/// the principal included, is signed (`ce_principalproof`: the HMAC over the record's value).
 pub fn encode_command(
     topics: &Topics,
     partitions: u32,
     command: &CommandEnvelope,
     recorded_at: Timestamp,
+    secret: Option<&InstallationSecret>,
 ) -> Result<NewRecord, FramingError> {
     let stream = command.command.stream();
     let time = command.occurred_at.unwrap_or(recorded_at);
@@ -174,14 +176,24 @@ pub fn encode_command(
     if let Some(trace) = &command.traceparent {
         headers.push(envelope::TRACE_PARENT, trace);
     }
+    let value = json(command);
+    if let Some(secret) = secret {
+        headers.push(envelope::PRINCIPAL_PROOF, secret.sign(&value));
+    }
     Ok(NewRecord {
         topic: topics.commands().clone(),
         partition: partition_for(stream.id().as_bytes(), partitions),
         key: stream.id().to_owned().into(),
         headers: headers.finish(),
-        value: json(command),
+        value,
         timestamp: recorded_at,
     })
+}
+
+/// Whether a node of the installation has signed a record of the commands topic.
+pub fn is_signed(record: &Record, secret: &InstallationSecret) -> bool {
+    let proof = record.headers.text(envelope::PRINCIPAL_PROOF).and_then(|proof| proof.parse().ok());
+    proof.is_some_and(|proof| secret.verifies(&record.value, &proof))
 }
 
 /// Reads a record of the commands topic. Anybody may have written it: the principal is what the sender claims, and the

@@ -52,7 +52,7 @@ mod text;
 pub use attempt::{Attempt, History, Told, Wish};
 pub use checker::{Scope, check};
 pub use evidence::Evidence;
-pub use export::export_log;
+pub use export::{export_log, export_records};
 pub use logged::{Logged, LoggedRecord, read_log};
 pub use recorder::{Asked, Recorder};
 pub use report::{Counts, Report, Rule, Violation};

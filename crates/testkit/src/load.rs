@@ -39,6 +39,7 @@ use self::client::Client;
 use self::wishes::Wishes;
 use crate::history::Recorder;
 pub use nodes::Nodes;
+pub use operation::Operation;
 
 /// How much load, and of what kind.
 #[derive(Clone, Debug)]
@@ -88,19 +89,34 @@ pub struct Load {
 }
 
 impl Load {
-    /// Puts the goods up for sale (recorded as client 0), then starts the clients (1, 2, …).
+    /// Puts the goods up for sale (recorded as client 0), then starts the clients (1, 2, …) with wishes at random.
     pub async fn start(config: LoadConfig, nodes: &Nodes, recorder: &Recorder) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), watch::Sender::new(0));
-        let client = |number| Client::new(number, &config, nodes, recorder, &stop, &answered);
-        let mut opening = client(0);
-        for wish in Wishes::opening(&config) {
-            opening.ask_until_decided(wish).await;
+        let mut load =
+            Self::of(&LoadConfig { clients: 1, ..config.clone() }, nodes, recorder, Wishes::opening(&config));
+        load.finish().await;
+        for number in 1..=config.clients {
+            let client = Client::new(number, &config, nodes, recorder, &load.stop, &load.answered);
+            load.clients.push(tokio::spawn(client.run()));
         }
-        let clients = (1..=config.clients).map(|number| tokio::spawn(client(number).run()));
-        Self { clients: clients.collect(), stop, answered: answered.clone() }
+        load
     }
 
-    /// Waits until so many more requests are answered; panics when that takes longer than [`SOON`](crate::SOON).
+    /// Starts clients (0, 1, …) that share `operations` out among them, each asking for its own in order.
+    pub fn of(config: &LoadConfig, nodes: &Nodes, recorder: &Recorder, operations: Vec<Operation>) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), watch::Sender::new(0));
+        let mut shares = vec![Vec::new(); config.clients.max(1) as usize];
+        let clients = shares.len();
+        for (index, operation) in operations.into_iter().enumerate() {
+            shares[index % clients].push(operation);
+        }
+        let clients = (0..).zip(shares).map(|(number, share)| {
+            let client = Client::new(number, config, nodes, recorder, &stop, &answered);
+            tokio::spawn(client.run_through(share))
+        });
+        Self { clients: clients.collect(), stop, answered }
+    }
+
+    /// Waits until so many more requests are told a decision; panics when that takes longer than [`SOON`](crate::SOON).
     pub async fn answered(&self, more: u64) {
         let mut answered = self.answered.subscribe();
         let wanted = *answered.borrow() + more;
@@ -118,7 +134,7 @@ impl Load {
         self.finish().await;
     }
 
-    /// Waits until every client has done its `operations_max`.
+    /// Waits until every client has done all that it was to do.
     pub async fn finish(&mut self) {
         for client in self.clients.drain(..) {
             client.await.expect("a client does not panic");

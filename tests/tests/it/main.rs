@@ -5,5 +5,8 @@ mod brokers;
 mod checkout;
 mod cluster;
 mod crash;
+mod crash_history;
+mod crash_import;
 mod online_retail;
+mod race;
 mod shop;

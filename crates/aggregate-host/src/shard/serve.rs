@@ -62,6 +62,8 @@ impl ShardWorker {
             partitions: self.context.log.partitions(),
             now,
             store: &self.store,
+            is_shared: self.context.log.is_shared(),
+            secret: self.context.inner.secret.as_ref(),
         };
         let mut turn = Turn::default();
         let mut reads = Vec::new();
@@ -79,6 +81,11 @@ impl ShardWorker {
                 }
                 // Answered after the commit, so that a read sees only what is durable.
                 Work::Read { stream, reply } => reads.push((stream, reply)),
+                // Only what is durable is remembered.
+                Work::Outcome { command_id, reply } => {
+                    let known = self.dedupe.get(command_id, &self.store)?;
+                    let _ = reply.send(known.map(|known| known.outcome));
+                }
             }
             if turn.commands() >= commands_max || turn.bytes() >= self.context.config.turn_bytes_max {
                 break;

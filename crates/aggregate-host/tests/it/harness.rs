@@ -9,7 +9,9 @@ use event_log::{
     Cursor, EmbeddedConfig, EmbeddedLog, FailPoint, KafkaConfig, KafkaLog, Log, LogConfig, Record,
 };
 use schemas::stock::{ReceiveStock, ReserveStock, StockCommand};
-use schemas::{Command, CommandEnvelope, CommandId, OrderId, Outcome, Principal, Quantity, Sku};
+use schemas::{
+    Command, CommandEnvelope, CommandId, InstallationSecret, OrderId, Outcome, Principal, Quantity, Sku,
+};
 use service_kit::Tasks;
 use tempfile::TempDir;
 
@@ -86,13 +88,26 @@ impl Running {
     }
 
     pub(crate) async fn start_with(place: &Place, config: HostConfig) -> Self {
-        Self::over(place.open_log(), config, place.folder().join("state")).await
+        Self::start_as(place, config, None).await
+    }
+
+    pub(crate) async fn start_as(
+        place: &Place,
+        config: HostConfig,
+        secret: Option<InstallationSecret>,
+    ) -> Self {
+        Self::over(place.open_log(), config, place.folder().join("state"), secret).await
     }
 
     /// A host over a log that is open already.
-    pub(crate) async fn over(log: Arc<dyn Log>, config: HostConfig, state_folder: PathBuf) -> Self {
+    pub(crate) async fn over(
+        log: Arc<dyn Log>,
+        config: HostConfig,
+        state_folder: PathBuf,
+        secret: Option<InstallationSecret>,
+    ) -> Self {
         let tasks = Tasks::new();
-        let host = Host::start(Arc::clone(&log), config, state_folder, &tasks).unwrap();
+        let host = Host::start(Arc::clone(&log), config, state_folder, secret, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
         Self { log, host, tasks }
     }

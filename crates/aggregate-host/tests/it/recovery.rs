@@ -97,7 +97,7 @@ async fn commands_of_the_commands_topic_are_decided_once_and_moved_to_their_shar
         let mut records = Vec::new();
         for i in 0..20u128 {
             let envelope = envelope(500 + i, receive(&format!("K{i}"), 3));
-            let mut record = encode_command(&topics, partitions, &envelope, now).unwrap();
+            let mut record = encode_command(&topics, partitions, &envelope, now, None).unwrap();
             if i % 2 == 0 {
                 // A producer that hashes differently.
                 record.partition = (record.partition + 1) % partitions;

@@ -12,12 +12,15 @@ use schemas::Position;
 use super::store::Store;
 use super::stored_record::{encode, row_key};
 use crate::batch_check::check_batch;
-use crate::{AppendError, Appended, Batch, BatchError, Error, Shard, ShardWriter, WriterTerm};
+use crate::log::Enqueued;
+use crate::{AppendError, Appended, Batch, BatchError, Error, NewRecord, Shard, ShardWriter, WriterTerm};
 
 /// What the commit thread is asked for.
 pub(crate) enum Request {
     /// Append a (checked) batch under a term.
     Append { shard: Shard, term: WriterTerm, batch: Batch, answer: Sender<Result<Appended, AppendError>> },
+    /// Add a (checked) command.
+    Enqueue { record: NewRecord, done: Enqueued },
     /// Begin a new term of a shard.
     Open { shard: Shard, answer: Sender<Result<WriterTerm, Error>> },
     /// End.
@@ -42,8 +45,25 @@ struct Committer {
 /// Appends that one sync covers.
 #[derive(Default)]
 struct Group {
-    appends: Vec<(Batch, Sender<Result<Appended, AppendError>>)>,
+    appends: Vec<(Batch, Answer)>,
     bytes: usize,
+}
+
+/// Who hears how an append went.
+enum Answer {
+    Writer(Sender<Result<Appended, AppendError>>),
+    Sender(Enqueued),
+}
+
+impl Answer {
+    fn give(self, outcome: Result<Vec<Position>, AppendError>) {
+        match self {
+            Self::Writer(answer) => drop(answer.send(outcome.map(Appended::new))),
+            Self::Sender(done) => done(outcome.and_then(|positions| {
+                positions.into_iter().next().ok_or_else(|| AppendError::unknown("a command got no position"))
+            })),
+        }
+    }
 }
 
 impl Committer {
@@ -68,6 +88,14 @@ impl Committer {
             match request {
                 Some(Request::Append { shard, term, batch, answer }) => {
                     self.add(&mut group, shard, term, batch, answer)
+                }
+                Some(Request::Enqueue { record, done }) if self.store.is_poisoned() => {
+                    drop(record);
+                    done(Err(AppendError::not_written(Error::Poisoned)));
+                }
+                Some(Request::Enqueue { record, done }) => {
+                    group.bytes += record.size_bytes();
+                    group.appends.push((Batch::of(vec![record]), Answer::Sender(done)));
                 }
                 Some(Request::Open { shard, answer }) => {
                     // Appends queued before belong to earlier terms and are committed under them.
@@ -96,7 +124,7 @@ impl Committer {
             let _ = answer.send(Err(AppendError::Fenced { shard, term, source: None }));
         } else {
             group.bytes += batch.records.iter().map(|record| record.size_bytes()).sum::<usize>();
-            group.appends.push((batch, answer));
+            group.appends.push((batch, Answer::Writer(answer)));
         }
     }
 
@@ -112,7 +140,7 @@ impl Committer {
             Err(Failure::Encoding(error)) => {
                 // Nothing was handed to the database.
                 for (_, answer) in group.appends {
-                    let _ = answer.send(Err(AppendError::not_written(error.to_string())));
+                    answer.give(Err(AppendError::not_written(error.to_string())));
                 }
                 return;
             }
@@ -120,14 +148,14 @@ impl Committer {
                 self.store.poison();
                 tracing::error!(%error, "a write of the log failed; the log takes nothing more until it is opened again");
                 for (_, answer) in group.appends {
-                    let _ = answer.send(Err(AppendError::unknown(error.clone())));
+                    answer.give(Err(AppendError::unknown(error.clone())));
                 }
                 return;
             }
         };
         self.store.publish(ends.into_iter());
         for ((_, answer), positions) in group.appends.into_iter().zip(positions) {
-            let _ = answer.send(Ok(Appended::new(positions)));
+            answer.give(Ok(positions));
         }
     }
 

@@ -107,7 +107,7 @@ impl KafkaWriter {
     fn prepare(&self, producer: &ThreadedProducer<Deliveries>, batch: &Batch) -> Result<(), KafkaError> {
         producer.begin_transaction()?;
         for (index, record) in batch.records.iter().enumerate() {
-            producer.send(base_record(record, index)).map_err(|(error, _)| error)?;
+            producer.send(base_record_of(record, index)).map_err(|(error, _)| error)?;
         }
         if let Some(Consumed { group, offsets }) = &batch.consumed {
             // Tokens of the embedded log have no generation: they cannot come here.
@@ -210,12 +210,16 @@ impl ShardWriter for KafkaWriter {
     }
 }
 
-fn base_record(record: &NewRecord, index: usize) -> BaseRecord<'_, [u8], [u8], usize> {
+/// The record as a producer takes it; `opaque` comes back with its delivery report.
+pub(crate) fn base_record_of<O: rdkafka::util::IntoOpaque>(
+    record: &NewRecord,
+    opaque: O,
+) -> BaseRecord<'_, [u8], [u8], O> {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in record.headers.iter() {
         headers = headers.insert(Header { key, value: Some(&value[..]) });
     }
-    BaseRecord::with_opaque_to(&record.topic, index)
+    BaseRecord::with_opaque_to(&record.topic, opaque)
         .partition(record.partition as i32)
         .key(&record.key[..])
         .payload(&record.value[..])

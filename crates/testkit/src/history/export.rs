@@ -78,22 +78,27 @@ impl Exported {
     }
 }
 
-/// Reads all events and outcomes of the process at `url`, each partition up to its stable end.
+/// What the log of the process at `url` says, as far as a history is held against it.
 ///
 /// Take it after the clients have ended: what is asked later is not in it.
 pub async fn export_log(client: &reqwest::Client, url: &str) -> anyhow::Result<Vec<LoggedRecord>> {
+    let (topics, records) = export_records(client, url).await?;
+    Ok(records.iter().map(|record| LoggedRecord::of(record, &topics)).collect())
+}
+
+/// Reads all events and outcomes of the process at `url`, each partition in order and up to its stable end.
+pub async fn export_records(client: &reqwest::Client, url: &str) -> anyhow::Result<(Topics, Vec<Record>)> {
     let summary: Summary = get(client, &format!("{url}/admin/v1/log")).await?.json().await?;
     let topics = Topics::new(&summary.namespace);
     let mut records = Vec::new();
     for topic in checked_topics(&topics) {
         for partition in 0..summary.partitions {
             let response = get(client, &format!("{url}/admin/v1/log/{topic}/{partition}")).await?;
-            read_partition(response, &topics, &mut records)
-                .await
-                .with_context(|| format!("reading {topic}/{partition}"))?;
+            let read = read_partition(response, &mut records).await;
+            read.with_context(|| format!("reading {topic}/{partition}"))?;
         }
     }
-    Ok(records)
+    Ok((topics, records))
 }
 
 async fn get(client: &reqwest::Client, url: &str) -> anyhow::Result<reqwest::Response> {
@@ -109,11 +114,7 @@ async fn get(client: &reqwest::Client, url: &str) -> anyhow::Result<reqwest::Res
 }
 
 /// Takes the lines of one partition; an answer without its end line was cut off.
-async fn read_partition(
-    mut response: reqwest::Response,
-    topics: &Topics,
-    records: &mut Vec<LoggedRecord>,
-) -> anyhow::Result<()> {
+async fn read_partition(mut response: reqwest::Response, records: &mut Vec<Record>) -> anyhow::Result<()> {
     let mut rest = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         rest.extend_from_slice(&chunk);
@@ -121,7 +122,7 @@ async fn read_partition(
         let tail = rest.split_off(end + 1);
         for line in rest.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line)? {
-                Line::Record(exported) => records.push(LoggedRecord::of(&exported.record()?, topics)),
+                Line::Record(exported) => records.push(exported.record()?),
                 Line::End(_) => return Ok(()),
                 Line::Failed(why) => bail!("the process could not read its log: {why}"),
             }

@@ -79,10 +79,14 @@ impl Client {
                 }
                 _ => {
                     let operation = self.wishes.next(&self.seen);
-                    if manner > 94 {
-                        self.ask_twice_at_once(&operation).await;
+                    match manner {
+                        9..13 => self.ask_once(&operation).await,
+                        13..18 => {
+                            self.ask_twice_at_once(&operation).await;
+                            self.ask_until_decided(operation).await;
+                        }
+                        _ => self.ask_until_decided(operation).await,
                     }
-                    self.ask_until_decided(operation).await;
                 }
             }
         }
@@ -91,8 +95,15 @@ impl Client {
         }
     }
 
+    /// These operations, one after the other.
+    pub(super) async fn run_through(mut self, operations: Vec<Operation>) {
+        for operation in operations {
+            self.ask_until_decided(operation).await;
+        }
+    }
+
     /// Asks until there is a decision, or an answer that asking again does not change, or patience ends.
-    pub(super) async fn ask_until_decided(&mut self, operation: Operation) {
+    async fn ask_until_decided(&mut self, operation: Operation) {
         let deadline = Instant::now() + self.config.patience;
         while let Some(request) = self.prepare(&operation, deadline).await {
             let (told, again) = self.ask(&operation, request).await;
@@ -106,6 +117,14 @@ impl Client {
             self.past.pop_front();
         }
         self.past.push_back(operation);
+    }
+
+    /// Asks and goes away, whatever the answer is.
+    async fn ask_once(&mut self, operation: &Operation) {
+        let deadline = Instant::now() + self.config.patience;
+        if let Some(request) = self.prepare(operation, deadline).await {
+            self.ask(operation, request).await;
+        }
     }
 
     /// Two requests for one operation, neither waiting for the other.

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::Nodes;
 use crate::history::Wish;
 
-/// A wish under its command id.
+/// A wish under its command id, as it travels over HTTP.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub struct Operation {
     pub(super) command_id: CommandId,
     pub(super) wish: Wish,
     /// The command's own route; none: only the bulk route takes it.
@@ -24,7 +24,7 @@ pub(super) struct Operation {
 
 impl Operation {
     /// A command that needs no looking up: it means the same on every route.
-    pub(super) fn command(
+    pub fn command(
         command_id: CommandId,
         principal: Principal,
         expected_version: Option<Version>,
@@ -47,8 +47,8 @@ impl Operation {
         Self { command_id, wish, resource: resource(command), line: Some(line) }
     }
 
-    /// An order as a buyer places it: the shop looks its prices up.
-    pub(super) fn order(command_id: CommandId, id: &OrderId, body: Value) -> Self {
+    /// An order as a buyer places it: `body` goes to `POST /v1/orders`, the shop looks its prices up.
+    pub fn order(command_id: CommandId, id: &OrderId, body: Value) -> Self {
         let wish = Wish {
             stream: StreamId::from(id),
             kind: Cow::Borrowed("place"),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use event_log::{Cursor, Error, Log, LogReader, Ownership, Shard, ShardWriter, Subscription, Topics};
+use event_log::{
+    Cursor, Enqueued, Error, Log, LogReader, NewRecord, Ownership, Shard, ShardWriter, Subscription, Topics,
+};
 
 /// What a bug takes over.
 pub(crate) trait Bug: Send + Sync + 'static {
@@ -39,6 +41,14 @@ impl<B: Bug> Log for FaultyLog<B> {
 
     fn partitions(&self) -> u32 {
         self.log.partitions()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
+
+    fn enqueue(&self, record: NewRecord, done: Enqueued) {
+        self.log.enqueue(record, done);
     }
 
     fn open_writer(&self, shard: Shard) -> Result<Box<dyn ShardWriter>, Error> {
