@@ -28,10 +28,13 @@ pub struct UpArguments {
     servers: Vec<Server>,
     #[command(flatten)]
     place: Place,
+    /// How many brokers; of several each has everything, and all but one must have it
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9))]
+    brokers: u32,
     /// Keep the data of the last run instead of starting fresh
     #[arg(long)]
     keep: bool,
-    /// Print one JSON object, {"kafka":"127.0.0.1:PORT"}, and nothing else on standard output
+    /// Print one JSON object, {"kafka":"127.0.0.1:PORT,…"}, and nothing else on standard output
     #[arg(long)]
     json: bool,
 }
@@ -92,7 +95,11 @@ pub fn run(action: &Action) -> Result<()> {
 fn up(arguments: &UpArguments) -> Result<()> {
     refuse_later(&arguments.servers)?;
     process::catch_interrupts();
-    let options = kafka::Options { folder: arguments.place.folder()?, keep: arguments.keep };
+    let options = kafka::Options {
+        folder: arguments.place.folder()?,
+        brokers: arguments.brokers,
+        keep: arguments.keep,
+    };
     let address = kafka::up(&options)?;
     if arguments.json {
         println!("{}", serde_json::json!({ "kafka": address }));

@@ -148,6 +148,11 @@ pub fn command_line(pid: i32) -> Option<String> {
     (output.status.success() && !line.is_empty()).then_some(line)
 }
 
+/// Sends a signal to the group led by `pid`.
+pub fn signal_group(pid: i32, signal: Signal) -> Result<()> {
+    killpg(Pid::from_raw(pid), signal).with_context(|| format!("cannot send {signal} to process group {pid}"))
+}
+
 /// Asks the group led by `pid` to end, and kills it when it has not within `patience`.
 pub fn stop_group(pid: i32, patience: Duration) -> Result<()> {
     let group = Pid::from_raw(pid);

@@ -64,7 +64,12 @@ impl TestApp {
 
     /// Starts `program serve commands-api` as one of several nodes, and waits until it is ready. The topics must exist.
     pub async fn start_node(program: impl AsRef<Path>, shape: Shape, flags: &[&str]) -> Self {
-        Self::start_task(program, shape, &["serve", "commands-api"], flags).await
+        Self::start_part(program, shape, "commands-api", flags).await
+    }
+
+    /// Starts `program serve PART`, and waits until it is ready. The topics must exist.
+    pub async fn start_part(program: impl AsRef<Path>, shape: Shape, part: &str, flags: &[&str]) -> Self {
+        Self::start_task(program, shape, &["serve", part], flags).await
     }
 
     async fn start_task(program: impl AsRef<Path>, shape: Shape, task: &[&str], flags: &[&str]) -> Self {
@@ -89,21 +94,17 @@ impl TestApp {
 
     /// Starts the program (again) on the same folder, log and port, and waits until it is ready.
     pub async fn launch(&mut self) {
-        self.spawn();
+        self.begin();
         let deadline = Instant::now() + SOON;
-        loop {
-            let answer = self.client.get(format!("{}/health/ready", self.url())).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return;
-            }
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        while !self.is_ready().await {
+            let ended = self.has_ended();
             assert!(ended.is_none() && Instant::now() < deadline, "not ready ({ended:?}):\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// As [`TestApp::launch`], without waiting for anything.
-    pub fn spawn(&mut self) {
+    /// Starts the program (again) on the same folder, log and port, without waiting.
+    pub fn begin(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options()
             .create(true)
@@ -136,14 +137,32 @@ impl TestApp {
     pub async fn ends(&mut self) -> ExitStatus {
         let deadline = Instant::now() + SOON;
         loop {
-            let child = self.child.as_mut().expect("it runs");
-            if let Some(status) = child.try_wait().expect("a child can be waited for") {
-                self.child = None;
+            if let Some(status) = self.has_ended() {
                 return status;
             }
             assert!(Instant::now() < deadline, "it did not end:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        let answer = self.client.get(format!("{}/health/ready", self.url())).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// How it ended, when it did so by itself; it can be launched again then.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.as_mut()?.try_wait().expect("a child can be waited for");
+        if ended.is_some() {
+            self.child = None;
+        }
+        ended
+    }
+
+    /// Its process; `None` while it does not run.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// `http://127.0.0.1:PORT`.

@@ -21,7 +21,13 @@ impl Shape {
             println!("skipped: MILLRACE_TEST_KAFKA is not set");
             return None;
         };
-        Some(Self::Kafka { bootstrap, namespace: format!("test-{}", uuid::Uuid::new_v4().simple()) })
+        Some(Self::kafka_at(&bootstrap))
+    }
+
+    /// A fresh namespace on the brokers at these addresses.
+    pub fn kafka_at(bootstrap: &str) -> Self {
+        let namespace = format!("test-{}", uuid::Uuid::new_v4().simple());
+        Self::Kafka { bootstrap: bootstrap.to_owned(), namespace }
     }
 
     /// Both shapes that are to be had here.

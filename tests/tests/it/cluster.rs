@@ -15,18 +15,23 @@ const SKUS: usize = 40;
 const TAKEOVER: Duration = Duration::from_secs(10);
 
 /// Nodes on one log of four shards.
-struct Cluster {
-    nodes: Vec<TestApp>,
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<TestApp>,
     shape: Shape,
 }
 
 impl Cluster {
     /// `None` without a broker.
     async fn start(size: usize) -> Option<Self> {
-        let shape = Shape::kafka()?;
-        let Shape::Kafka { bootstrap, namespace } = &shape else { unreachable!("it is Kafka's") };
+        Some(Self::start_on(Shape::kafka()?, size, &[]).await)
+    }
+
+    /// On the Kafka log of `shape`, whose topics are made with the given flags.
+    pub(crate) async fn start_on(shape: Shape, size: usize, topic_flags: &[&str]) -> Self {
+        let Shape::Kafka { bootstrap, namespace } = &shape else { panic!("nodes share nothing but Kafka") };
         let topics = std::process::Command::new(PROGRAM)
             .args(["topics", "init", "--kafka", bootstrap, "--namespace", namespace, "--partitions", "4"])
+            .args(topic_flags)
             .output()
             .unwrap();
         assert!(topics.status.success(), "{}", String::from_utf8_lossy(&topics.stderr));
@@ -34,15 +39,15 @@ impl Cluster {
         for _ in 0..size {
             nodes.push(TestApp::start_node(PROGRAM, shape.clone(), &[]).await);
         }
-        Some(Self { nodes, shape })
+        Self { nodes, shape }
     }
 
-    fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(TestApp::url).collect()
     }
 
     /// Waits until the shards are spread over this many nodes.
-    async fn is_spread(&self, over: usize) {
+    pub(crate) async fn is_spread(&self, over: usize) {
         eventually("the shards are spread", || async {
             let mut owners = 0;
             let mut served = 0;
@@ -56,8 +61,20 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until each shard is served, by whichever node.
+    pub(crate) async fn serves_all(&self) {
+        eventually("all shards are served", || async {
+            let mut served = 0;
+            for node in &self.nodes {
+                served += serving(&node.url()).await;
+            }
+            (served == 4).then_some(())
+        })
+        .await;
+    }
+
     /// Reads the whole log and checks its promises.
-    async fn verify(&self) -> Value {
+    pub(crate) async fn verify(&self) -> Value {
         let Shape::Kafka { bootstrap, namespace } = &self.shape else { unreachable!("it is Kafka's") };
         let output = tokio::process::Command::new(PROGRAM)
             .args(["verify", "--kafka", bootstrap, "--namespace", namespace, "--json"])

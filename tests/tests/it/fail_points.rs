@@ -46,7 +46,7 @@ async fn ends_at_every_edge(shape: Shape, rounds: u32) {
         let armed = format!("{}={passes}*off->return(abort)", edge.name());
         app.set_variables(&[(FAIL_POINTS_VARIABLE, &armed)]);
         // Some edges are passed before it is ready.
-        app.spawn();
+        app.begin();
         let status = app.ends().await;
         assert!(!status.success(), "{edge:?}");
         let said = format!("fail point {}: the process ends here", edge.name());

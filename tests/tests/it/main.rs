@@ -1,6 +1,7 @@
 //! Whole-system scenarios: the real program, the real logs, the real shop's data.
 #![cfg(test)]
 
+mod brokers;
 mod checkout;
 mod cluster;
 mod crash;

@@ -85,6 +85,11 @@ impl LoggedRecord {
         let logged = logged.unwrap_or_else(|error| Logged::Unreadable { why: error.to_string() });
         Self { position: record.position.clone(), logged }
     }
+
+    /// Whether it is an event of `stream`, such as `stock/MUG`.
+    pub fn is_event_of(&self, stream: &str) -> bool {
+        matches!(&self.logged, Logged::Event { by, .. } if by.stream.to_string() == stream)
+    }
 }
 
 fn event(record: &Record) -> Result<Logged, event_log::FramingError> {

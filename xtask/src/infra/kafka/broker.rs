@@ -23,7 +23,7 @@ impl Broker {
         if !given {
             down(&folder)?;
         }
-        let address = up(&Options { folder: folder.clone(), keep: false })?;
+        let address = up(&Options { folder: folder.clone(), brokers: 1, keep: false })?;
         println!("kafka {address}{}", if given { format!(" ({})", ADDRESS_VARIABLE) } else { String::new() });
         Ok(Self { address, folder: (!given).then_some(folder) })
     }

@@ -17,15 +17,16 @@ const CORRELATION_ID: i32 = 1;
 pub fn probe(bootstrap: &str) -> Result<()> {
     let mut last_error = None;
     for address in bootstrap.split(',') {
-        match probe_one(address.trim()) {
-            Ok(()) => return Ok(()),
+        match brokers(address.trim()) {
+            Ok(_) => return Ok(()),
             Err(error) => last_error = Some(error.context(format!("no Kafka broker at {address}"))),
         }
     }
     Err(last_error.context("no address given")?)
 }
 
-fn probe_one(address: &str) -> Result<()> {
+/// How many brokers the one at this address knows of, itself included; none is an error.
+pub(super) fn brokers(address: &str) -> Result<u32> {
     let socket = address.to_socket_addrs()?.next().context("the name has no address")?;
     let mut stream = TcpStream::connect_timeout(&socket, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -37,10 +38,10 @@ fn probe_one(address: &str) -> Result<()> {
     ensure!(length <= ANSWER_BYTES_MAX, "the answer is not Kafka's");
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer)?;
-    if broker_count(&answer).context("the answer is not Kafka's")? < 1 {
-        bail!("it knows of no broker yet");
+    match u32::try_from(broker_count(&answer).context("the answer is not Kafka's")?) {
+        Ok(brokers) if brokers > 0 => Ok(brokers),
+        _ => bail!("it knows of no broker yet"),
     }
-    Ok(())
 }
 
 fn request() -> Vec<u8> {

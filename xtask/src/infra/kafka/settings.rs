@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::ports::Ports;
+
 /// How the broker logs.
 pub(super) const LOG4J2: &str = include_str!("../../../../infra/kafka/log4j2.yaml");
 
@@ -10,12 +12,45 @@ pub(super) const CLUSTER_ID: &str = "MillraceTestBroker000w";
 
 const TEMPLATE: &str = include_str!("../../../../infra/kafka/server.properties");
 
-/// The settings of one instance.
-pub(super) fn server_properties(port: u16, controller_port: u16, data_dir: &Path) -> String {
-    TEMPLATE
-        .replace("{port}", &port.to_string())
-        .replace("{controller_port}", &controller_port.to_string())
-        .replace("{data_dir}", &data_dir.display().to_string())
+/// Where several brokers differ from one: everything is on each, and all but one of them must have it.
+const REPLICATED: [&str; 3] = [
+    "offsets.topic.replication.factor",
+    "transaction.state.log.replication.factor",
+    "share.coordinator.state.topic.replication.factor",
+];
+const IN_SYNC: [&str; 2] = ["transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr"];
+
+/// The settings of broker `id` (from 1) of those with these ports.
+pub(super) fn server_properties(id: u32, cluster: &[Ports], data_dir: &Path) -> String {
+    let ports = cluster[id as usize - 1];
+    let properties = TEMPLATE
+        .replace("{port}", &ports.broker.to_string())
+        .replace("{controller_port}", &ports.controller.to_string())
+        .replace("{data_dir}", &data_dir.display().to_string());
+    let brokers = cluster.len();
+    if brokers == 1 {
+        return properties;
+    }
+    let controllers: Vec<String> =
+        cluster.iter().map(|ports| format!("127.0.0.1:{}", ports.controller)).collect();
+    let mut differences =
+        vec![("node.id", id.to_string()), ("controller.quorum.bootstrap.servers", controllers.join(","))];
+    differences.extend(REPLICATED.map(|name| (name, brokers.to_string())));
+    differences.extend(IN_SYNC.map(|name| (name, (brokers - 1).to_string())));
+    let line = |line: &str| {
+        let differs = differences.iter().find(|(name, _)| line.split('=').next() == Some(*name));
+        differs.map_or_else(|| format!("{line}\n"), |(name, value)| format!("{name}={value}\n"))
+    };
+    properties.lines().map(line).collect()
+}
+
+/// What each of several brokers is formatted with: all of them, with fixed names for their folders.
+pub(super) fn initial_controllers(cluster: &[Ports]) -> String {
+    let controllers = (1..).zip(cluster).map(|(id, ports): (u32, _)| {
+        // 16 bytes in Kafka's base64.
+        format!("{id}@127.0.0.1:{}:MillraceDirectory000{id}A", ports.controller)
+    });
+    controllers.collect::<Vec<_>>().join(",")
 }
 
 /// The broker's and the controller's port in settings made by [`server_properties`].
@@ -33,6 +68,8 @@ mod tests {
 
     const COMPOSE: &str = include_str!("../../../../docker-compose.kafka.yml");
     const POM: &str = include_str!("../../../../infra/kafka/pom.xml");
+
+    const PORTS: Ports = Ports { broker: 19092, controller: 19093 };
 
     /// Where the two must differ: a container has other addresses and folders than a loopback.
     const ADDRESSES: [&str; 6] = [
@@ -97,10 +134,27 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in() {
-        let properties = server_properties(19092, 19093, Path::new("/data"));
+        let properties = server_properties(1, &[PORTS], Path::new("/data"));
         let settings: Vec<&str> = properties.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(settings.iter().all(|line| !line.contains(['{', '}'])), "{properties}");
         assert!(settings.contains(&"log.dirs=/data"));
         assert_eq!(ports(&properties), Some((19092, 19093)));
+    }
+
+    #[test]
+    fn of_three_brokers_each_has_everything_and_two_must_have_it() {
+        let cluster = [1, 3, 5].map(|port| Ports { broker: port, controller: port + 1 });
+        let properties = server_properties(2, &cluster, Path::new("/data"));
+        let settings = settings_of_template(&properties);
+        let value = |name: &str| settings[name].as_str();
+        assert_eq!(value("node.id"), "2");
+        assert_eq!(value("listeners"), "BROKER://127.0.0.1:3,CONTROLLER://127.0.0.1:4");
+        assert_eq!(value("controller.quorum.bootstrap.servers"), "127.0.0.1:2,127.0.0.1:4,127.0.0.1:6");
+        assert!(
+            REPLICATED.iter().all(|name| value(name) == "3") && IN_SYNC.iter().all(|name| value(name) == "2")
+        );
+        assert_eq!(settings.len(), settings_of_template(TEMPLATE).len());
+        let first = initial_controllers(&cluster);
+        assert!(first.starts_with("1@127.0.0.1:2:MillraceDirectory0001A,2@"), "{first}");
     }
 }
