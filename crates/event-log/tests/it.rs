@@ -17,6 +17,10 @@ mod framing;
 mod kafka;
 #[path = "it/proxy.rs"]
 mod proxy;
+// The test kit depends on this crate, so its file is read here: a dependency on it would be a circle.
+#[path = "../../testkit/src/small_disk.rs"]
+#[allow(unreachable_pub, reason = "it is another crate's file")]
+mod small_disk;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/system_calls.rs"]

@@ -8,8 +8,8 @@ use event_log::{
     AppendError, Batch, Cursor, EmbeddedConfig, EmbeddedLog, Error, Headers, Log, LogConfig, NewRecord,
     Shard, ShardWriter,
 };
-use testkit::SmallDisk;
 
+use crate::small_disk::SmallDisk;
 use crate::support::{eventually, order, orders, read_to_end, text};
 
 const SHARD: Shard = Shard::new(1);
