@@ -65,12 +65,15 @@ pub(crate) struct Queue {
     pub(crate) term: u64,
 }
 
+/// What the shard's thread will say.
+type Answer = oneshot::Receiver<Result<HostAnswer, HostError>>;
+
 /// A command in its shard's queue: the future of its answer.
 ///
 /// Dropping it cancels nothing: the command may take effect, and repeating it under the same id tells.
 pub struct Pending {
     command_id: CommandId,
-    answer: Pin<Box<Timeout<oneshot::Receiver<Result<HostAnswer, HostError>>>>>,
+    answer: Pin<Box<Timeout<Answer>>>,
 }
 
 impl Future for Pending {

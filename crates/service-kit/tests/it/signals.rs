@@ -19,7 +19,14 @@ fn sigterm_and_sigint_end_a_process_in_order_with_success() {
         let seen: Vec<_> = lines.map_while(Result::ok).filter(|line| line.starts_with("step ")).collect();
         assert_eq!(
             seen,
-            ["step stop-accepting", "step task", "step flush", "step store-progress", "step telemetry"]
+            [
+                "step hand-over",
+                "step stop-accepting",
+                "step task",
+                "step flush",
+                "step store-progress",
+                "step telemetry"
+            ]
         );
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
     }
