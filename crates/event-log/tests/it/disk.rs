@@ -222,7 +222,9 @@ fn damage_in_a_file_of_older_records_is_an_error_and_never_wrong_data() {
     // Until the memory table (64 MiB) has become a file.
     let table = eventually("a file of records", || {
         appending.append(batch(&log, "batch", 500)).unwrap();
-        tables(&keyspaces).into_iter().find(|table| std::fs::metadata(table).is_ok_and(|file| file.len() > 8 * MIB))
+        tables(&keyspaces)
+            .into_iter()
+            .find(|table| std::fs::metadata(table).is_ok_and(|file| file.len() > 8 * MIB))
     });
     drop((appending, log));
     let mut bytes = std::fs::read(&table).unwrap();
@@ -250,7 +252,12 @@ fn damage_in_a_file_of_older_records_is_an_error_and_never_wrong_data() {
 /// The files of the database's tables.
 fn tables(keyspaces: &Path) -> Vec<std::path::PathBuf> {
     let entries = |folder: &Path| -> Vec<_> {
-        std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok).map(|entry| entry.path()).collect()
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .map_while(Result::ok)
+            .map(|entry| entry.path())
+            .collect()
     };
     entries(keyspaces).iter().flat_map(|keyspace| entries(&keyspace.join("tables"))).collect()
 }
