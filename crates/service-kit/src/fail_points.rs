@@ -2,7 +2,8 @@
 //!
 //! They are compiled into every build (what is tested is what ships) and armed only by tests, or by the variable
 //! [`FAIL_POINTS_VARIABLE`] in a process that a test started; nothing else arms them, the `FAILPOINTS` variable of the
-//! crate `fail` included. A point that nobody armed costs the read of one atomic number, about a nanosecond.
+//! crate `fail` included. While nothing is armed in a process, a point costs the read of one atomic number: one nanosecond,
+//! measured; while other points are armed, 0.3 µs. They stand on a batch's way, not on a command's.
 //!
 //! What is armed is text, as of the crate `fail`: `name=action`, joined by `;`. An action is `off`, `panic`, `sleep(ms)`,
 //! `pause` (until it is disarmed), `print`, `yield`, or `return(word)`, after an optional probability (`20%`) and count
@@ -256,23 +257,5 @@ mod tests {
     fn names_are_unique() {
         let names: std::collections::BTreeSet<_> = FailPoint::ALL.iter().map(|point| point.name()).collect();
         assert_eq!(names.len(), FailPoint::ALL.len());
-    }
-}
-#[cfg(test)]
-mod scratch_cost {
-    #[test]
-    fn scratch_cost() {
-        let path = std::path::Path::new("/data/log");
-        for label in ["unarmed", "other armed"] {
-            let _armed =
-                (label != "unarmed").then(|| super::arm_fail_points("kafka.before_begin@zz=off").unwrap());
-            let began = std::time::Instant::now();
-            for _ in 0..10_000_000u32 {
-                std::hint::black_box(
-                    super::FailPoint::EMBEDDED_AFTER_WRITE.pass(std::hint::black_box(&path.display())),
-                );
-            }
-            println!("COST {label}: {:?}", began.elapsed() / 10_000_000);
-        }
     }
 }
