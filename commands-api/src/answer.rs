@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemas::{CommandId, Position, Version};
 use serde::Serialize;
-use service_kit::{Json, Problem};
+use service_kit::Json;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 const POSITION: HeaderName = HeaderName::from_static("millrace-position");
@@ -107,10 +107,10 @@ pub(crate) struct CommandHeaders {
     traceparent: Option<String>,
 }
 
-/// The answers of a route for one command, for the API's description.
+/// The success of a route for one command, for the API's description.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "read by the description only")]
-pub(crate) enum CommandResponses {
+pub(crate) enum Done {
     /// It is decided and durable.
     #[response(status = 200, headers(
         ("ETag" = String, description = "The stream's version, in quotes"),
@@ -119,18 +119,12 @@ pub(crate) enum CommandResponses {
         ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
     ))]
     Done(CommandAnswer),
-    /// It was refused; nothing was changed. `code` says why, and the facts stand beside it.
-    #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(Problem),
-    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
-    #[response(status = "5XX", content_type = "application/problem+json")]
-    Failed(Problem),
 }
 
-/// As [`CommandResponses`], of a route that makes an instance.
+/// As [`Done`], of a route that makes an instance.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "read by the description only")]
-pub(crate) enum CreationResponses {
+pub(crate) enum Created {
     /// It exists now.
     #[response(status = 201, headers(
         ("Location" = String, description = "Where the query API shows it"),
@@ -141,12 +135,10 @@ pub(crate) enum CreationResponses {
     ))]
     Created(CommandAnswer),
     /// It existed already, with the same content.
-    #[response(status = 200)]
+    #[response(status = 200, headers(
+        ("ETag" = String, description = "The stream's version, in quotes"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+        ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
+    ))]
     Existed(CommandAnswer),
-    /// It was refused; nothing was changed. `code` says why, and the facts stand beside it.
-    #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(Problem),
-    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
-    #[response(status = "5XX", content_type = "application/problem+json")]
-    Failed(Problem),
 }

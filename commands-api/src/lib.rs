@@ -25,6 +25,7 @@ mod local_commands;
 mod metrics;
 mod permission;
 mod pricing;
+mod refusals;
 mod routes;
 
 pub use app::{ApiState, openapi, router};

@@ -1,7 +1,7 @@
 //! An API over a host over a log in a temporary folder.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aggregate_host::{Host, HostConfig, HostHandle};
@@ -15,6 +15,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use service_kit::{HttpOptions, OnError, Tasks, bind, serve, with_layers};
 use tempfile::TempDir;
+use testkit::Description;
 use tower::ServiceExt;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -128,9 +129,13 @@ impl App {
             let peer: SocketAddr = peer.parse().unwrap();
             request.extensions_mut().insert(ConnectInfo(peer));
         }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        (status, headers, axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap())
+        let bytes = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        description().check(method.as_str(), &path, status.as_u16(), &body);
+        (status, headers, bytes)
     }
 
     /// A JSON request from loopback with further headers.
@@ -210,6 +215,12 @@ impl App {
         }
         events
     }
+}
+
+/// What the API says of itself: every answer that a test gets is held against it.
+fn description() -> &'static Description {
+    static DESCRIPTION: OnceLock<Description> = OnceLock::new();
+    DESCRIPTION.get_or_init(|| Description::new(serde_json::to_value(commands_api::openapi()).unwrap()))
 }
 
 /// NDJSON as values.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use schemas::ErrorCode;
 use serde::Serialize;
 
 use crate::extract::Json;
@@ -216,19 +216,18 @@ fn answer_live(report: HealthReport) -> Response {
     if report.live {
         return Json(report).into_response();
     }
-    unhealthy("not_live", "The process makes no progress", &report, |component| component.stalled)
+    unhealthy(ErrorCode::NotLive, &report, |component| component.stalled)
 }
 
 fn answer_ready(report: HealthReport) -> Response {
     if report.ready {
         return Json(report).into_response();
     }
-    unhealthy("not_ready", "The process cannot do its work now", &report, |component| !component.is_ready())
+    unhealthy(ErrorCode::NotReady, &report, |component| !component.is_ready())
 }
 
 fn unhealthy(
-    code: &'static str,
-    title: &str,
+    code: ErrorCode,
     report: &HealthReport,
     at_fault: impl Fn(&ComponentReport) -> bool,
 ) -> Response {
@@ -236,17 +235,14 @@ fn unhealthy(
     let names: Vec<_> = components.iter().map(|component| component.name.as_str()).collect();
     let detail = if names.is_empty() { "the process is stopping".to_owned() } else { names.join(", ") };
     let facts = serde_json::to_value(&components).expect("reports hold text, numbers and booleans only");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title)
-        .detail(detail)
-        .fact("components", facts)
-        .into_response()
+    Problem::of(code).detail(detail).fact("components", facts).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::body::Body;
-    use axum::http::Request;
+    use axum::http::{Request, StatusCode};
     use serde_json::{Value, json};
     use tower::ServiceExt;
 

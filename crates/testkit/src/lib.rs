@@ -1,12 +1,14 @@
 //! Test helpers: the platform as a process of its own, in both shapes.
 //!
 //! [`TestApp`] starts the real program on a free port with a folder of its own and ends it, gently or not. Waiting is
-//! always for a condition with a deadline, never for a time.
+//! always for a condition with a deadline, never for a time. [`Description`] holds answers against an OpenAPI document.
 
 mod app;
+mod description;
 mod shape;
 
 pub use app::{Answer, TestApp};
+pub use description::Description;
 pub use shape::Shape;
 
 use std::future::Future;

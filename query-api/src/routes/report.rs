@@ -13,6 +13,7 @@ use service_kit::{Problem, Query};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::{OutOfRange, Refusals};
 use crate::view::{View, parse};
 use crate::{QueryState, error};
 
@@ -137,8 +138,7 @@ pub struct TotalsView {
     responses(
         (status = 200, description = "The totals", body = TotalsView,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 422, description = "A day or currency is none, or the currency must be chosen", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<OutOfRange>,
     )
 )]
 pub(crate) async fn get_totals(
