@@ -100,6 +100,11 @@ impl App {
         Self { host, router, fail_point, tasks, log, folder }
     }
 
+    /// The log beneath.
+    pub(crate) fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log)
+    }
+
     pub(crate) async fn stop(self) {
         self.tasks.shutdown(SOON).await.unwrap();
         self.log.close();

@@ -7,6 +7,7 @@ mod bulk;
 mod checkout;
 mod client;
 mod description;
+mod every_code;
 mod idempotency;
 mod orders;
 mod permissions;

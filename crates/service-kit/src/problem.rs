@@ -46,7 +46,7 @@ pub struct Problem {
     pub retry_after_seconds: Option<u64>,
     /// The facts of this occurrence, as further members of the document.
     #[serde(flatten)]
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub facts: BTreeMap<String, Value>,
 }
 
