@@ -9,11 +9,12 @@
 //! Started in this order: listener, log, shards, views, HTTP (so that health can be seen), process managers once the
 //! shards serve. Stopped in this order, each step for the reason behind it:
 //!
-//! 1. not ready, no new connections: balancers and callers look elsewhere;
-//! 2. requests under way finish; the process managers finish what they hold, while the shards still answer them;
-//! 3. shards finish their turn and hand back their ownership, projectors store where they are;
-//! 4. the log closes: whoever would still append has ended;
-//! 5. the views are flushed: rows that are lost would only cost time at the next start.
+//! 1. not ready, but serving: other nodes take the shards over (where there are any), and commands are passed on to them;
+//! 2. no new connections;
+//! 3. requests under way finish; the process managers finish what they hold, while the shards still answer them;
+//! 4. shards finish their turn and hand back their ownership, projectors store where they are;
+//! 5. the log closes: whoever would still append has ended;
+//! 6. the views are flushed: rows that are lost would only cost time at the next start.
 
 mod log;
 mod part;
@@ -22,7 +23,6 @@ mod write_side;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use aggregate_host::HostHandle;
 use anyhow::Context as _;
@@ -42,10 +42,24 @@ use crate::{docs, report};
 pub struct App;
 
 impl App {
-    /// Starts everything, as `millrace up` does, and returns once commands and queries are served. Missing Kafka
-    /// topics are made.
+    /// Starts the parts that the configuration names (by default all), as `millrace up` does, and returns once they serve.
+    /// Missing Kafka topics are made.
     pub async fn start(config: Config) -> anyhow::Result<RunningApp> {
-        start(config, Parts::all()).await
+        let has = |part| config.parts.contains(&part);
+        if config.parts.is_empty() {
+            return Err(report::hinted(
+                "no part is to run (parts is empty)",
+                "leave it out to run all of them",
+            ));
+        }
+        if has(Part::ProcessManagers) && !has(Part::CommandsApi) && !config.is_kafka() {
+            return Err(report::hinted(
+                "process-managers need commands-api beside them on an embedded log",
+                "add commands-api to the parts: no other process can decide commands on this folder",
+            ));
+        }
+        let parts = Parts::of(&config.parts);
+        start(config, parts).await
     }
 
     /// Starts one part against Kafka, as `millrace serve` does. The topics must exist.
@@ -169,7 +183,7 @@ impl Starting {
         let Self { config, parts, metrics, tasks, shutdown, address } = &self;
         let health = Health::new();
         let stopping = health.clone();
-        shutdown.on(Phase::StopAccepting, "health", move || async move {
+        shutdown.on(Phase::HandOver, "health", move || async move {
             stopping.set_stopping();
             Ok::<_, service_kit::Error>(())
         });
@@ -182,8 +196,13 @@ impl Starting {
         let mut router = Router::new();
         let mut documents = Vec::new();
         let host = if parts.commands { Some(write_side::start(config, &log, tasks).await?) } else { None };
-        if let Some(host) = &host {
-            router = router.merge(write_side::router(config, host));
+        let shards = match &host {
+            Some(host) => Some(write_side::shards(config, &log, host, tasks)?),
+            None => None,
+        };
+        if let (Some(host), Some(shards)) = (&host, &shards) {
+            write_side::hand_over_at_the_end(config, host, shutdown);
+            router = router.merge(write_side::router(config, shards));
             documents.push(serde_json::to_value(commands_api::openapi())?);
         }
         let progress = match parts.views {
@@ -197,6 +216,7 @@ impl Starting {
             }
             None => None,
         };
+        documents.push(serde_json::to_value(Health::openapi())?);
         let process_managers = ProcessManagersSlot::default();
         let admin = AdminState {
             log: Arc::clone(&log),
@@ -215,16 +235,16 @@ impl Starting {
             .merge(metrics.router())
             .merge(docs::router(documents))
             .merge(admin::router(admin));
-        let shards = host.as_ref().map(|_| health.component("shards"));
+        let shards_health = host.as_ref().map(|_| health.component("shards"));
         let managers = parts.process_managers.then(|| health.component("process-managers"));
         shutdown.serve("http", listener, with_layers(router, &config.http), config.http.clone());
 
-        if let (Some(host), Some(component)) = (&host, shards) {
+        if let (Some(host), Some(component)) = (&host, shards_health) {
             self.wait_for_shards(host).await?;
-            write_side::watch(host.clone(), config.is_kafka(), component, tasks);
+            write_side::watch(host.clone(), component, tasks);
         }
         if let Some(component) = managers {
-            let handle = write_side::start_process_managers(config, &log, host.as_ref(), tasks).await?;
+            let handle = write_side::start_process_managers(config, &log, shards, tasks).await?;
             let ending = handle.clone();
             shutdown.on(Phase::FinishRunning, "process-managers", move || async move {
                 ending.shutdown().await;
@@ -237,30 +257,23 @@ impl Starting {
         Ok(RunningApp { address: *address, shutdown: shutdown.clone(), health, host, process_managers })
     }
 
-    /// Waits until this node serves its shards: all of them on an embedded log, on Kafka as many as the group gives it.
+    /// Waits until every shard can be reached from here: all of them open on an embedded log; on Kafka each is served here
+    /// or has an owner elsewhere.
     async fn wait_for_shards(&self, host: &HostHandle) -> anyhow::Result<()> {
-        /// Once some are served, the group has decided; the others follow closely or belong to other nodes.
-        const SETTLED: Duration = Duration::from_secs(2);
-        let deadline = Instant::now() + self.config.start_timeout_ms.duration();
         let stop = self.tasks.stop();
         let total = host.partitions() as usize;
-        let mut serving = host.serving_now();
-        while serving < total {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let patience = if serving > 0 && self.config.is_kafka() { left.min(SETTLED) } else { left };
-            let more = tokio::select! {
-                more = host.serving(u32::try_from(serving + 1).unwrap_or(u32::MAX), patience) => more,
-                () = stop.requested() => anyhow::bail!("stopped while the shards were opened"),
-            };
-            if !more {
-                break;
-            }
-            serving = host.serving_now();
-        }
-        // Not an error: a shard whose state folder was deleted takes as long as its log is long, and in a group of more
-        // nodes than shards some have none. Its commands are answered "shard unavailable" until then.
-        if serving == 0 || (serving < total && !self.config.is_kafka()) {
-            tracing::warn!(serving, total, "not all shards are open yet; going on without them");
+        let mut changes = host.changes();
+        let all = async {
+            while host.reachable_now() < total && changes.changed().await.is_ok() {}
+        };
+        tokio::select! {
+            waited = tokio::time::timeout(self.config.start_timeout_ms.duration(), all) => if waited.is_err() {
+                // Not an error: a shard whose state folder was deleted takes as long as its log is long. Its commands wait,
+                // or are answered "shard unavailable", until then.
+                let reachable = host.reachable_now();
+                tracing::warn!(reachable, total, "not all shards are open yet; going on without them");
+            },
+            () = stop.requested() => anyhow::bail!("stopped while the shards were opened"),
         }
         Ok(())
     }

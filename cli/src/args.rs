@@ -46,6 +46,12 @@ pub(crate) enum Command {
 /// needed. With --kafka the log is a Kafka cluster; DIR then holds only what can be rebuilt from it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Parts, all by default; --parts runs some of them (config key `parts`, MILLRACE_PARTS):
+  commands-api      decides commands
+  projector         follows the log into its views
+  process-managers  carries orders from placed to delivered
+  query-api         answers queries; brings the projector with it
+
 Folders in DIR:
   log                              the embedded log: this is the data
   state, views, process-managers   rebuilt from the log when missing
@@ -59,6 +65,9 @@ once.")]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) platform: PlatformArgs,
+    /// Run only these parts, comma-separated [default: all]
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) parts: Option<Vec<ServePart>>,
     /// Import the bundled two weeks of a real shop after the start, and keep serving. Done before, it changes nothing
     #[arg(long, env = "MILLRACE_DEMO", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) demo: bool,
@@ -96,7 +105,7 @@ pub(crate) struct ServeArgs {
     pub(crate) commands_url: Option<String>,
 }
 
-/// The parts that can be served alone.
+/// The parts that can be named.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ServePart {
     CommandsApi,

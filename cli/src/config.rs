@@ -12,7 +12,9 @@ use process_managers::{ProcessManagersConfig, SandboxConfig};
 use projections::ProjectorConfig;
 use query_api::QueryConfig;
 use serde::{Deserialize, Serialize};
-use service_kit::{HttpOptions, Layers, Millis, Shutdown};
+use service_kit::{HttpOptions, Layers, Millis, Secret, Shutdown};
+
+use crate::app::Part;
 
 pub use self::sections::{EmbeddedSection, KafkaSection, LogSection, ViewsSection};
 
@@ -37,11 +39,22 @@ pub struct Config {
     /// Partitions of every topic, fixed when the log is made; 0 (the default): 2 for a new log, what an existing
     /// embedded log has otherwise.
     pub partitions: u32,
+    /// What `up` runs in its one process. All parts by default.
+    pub parts: Vec<Part>,
     /// Import the bundled sample after the start (`up` only).
     pub demo: bool,
     /// Where `serve process-managers` submits commands. `http://127.0.0.1:8080` by default.
     pub commands_url: String,
-    /// Time limit of the whole shutdown, milliseconds. 10,000 by default.
+    /// Where other nodes reach this one, `host:port`; empty (the default): where it listens.
+    pub advertise: String,
+    /// What all nodes of an installation share, 16 bytes or more: with it they believe each other across machines. None by
+    /// default, which is enough for one node, or for nodes on one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installation_secret: Option<Secret<String>>,
+    /// How long a node that stops keeps serving after it has said that it is not ready, so that balancers look elsewhere,
+    /// milliseconds. Only where other nodes are there to take over. 2,000 by default.
+    pub drain_delay_ms: Millis,
+    /// Time limit of the whole shutdown, milliseconds. 20,000 by default.
     pub shutdown_timeout_ms: Millis,
     /// How long the start waits for this node's shards, milliseconds; then it goes on and says so. 30,000 by default.
     pub start_timeout_ms: Millis,
@@ -77,8 +90,12 @@ impl Default for Config {
             kafka: String::new(),
             namespace: "millrace".to_owned(),
             partitions: 0,
+            parts: Part::ALL.to_vec(),
             demo: false,
             commands_url: "http://127.0.0.1:8080".to_owned(),
+            advertise: String::new(),
+            installation_secret: None,
+            drain_delay_ms: Millis::new(2_000),
             shutdown_timeout_ms: Shutdown::TIMEOUT_MS,
             start_timeout_ms: Millis::new(30_000),
             http: HttpOptions::default(),
@@ -105,6 +122,7 @@ pub(crate) struct Flags {
     pub(crate) kafka: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) partitions: Option<u32>,
+    pub(crate) parts: Option<Vec<Part>>,
     pub(crate) demo: Option<bool>,
     pub(crate) commands_url: Option<String>,
 }
@@ -128,6 +146,10 @@ impl Config {
             .set_some("kafka", flags.kafka.clone())
             .set_some("namespace", flags.namespace.clone())
             .set_some("partitions", flags.partitions.map(i64::from))
+            .set_some(
+                "parts",
+                flags.parts.as_ref().map(|parts| parts.iter().map(Part::to_string).collect::<Vec<_>>()),
+            )
             .set_some("demo", flags.demo)
             .set_some("commands_url", flags.commands_url.clone())
             .build()
@@ -167,7 +189,19 @@ impl Config {
         }
     }
 
-    /// The Kafka log's own configuration; `address` is where this node serves.
+    /// Where other nodes reach this one when it listens on `address`. A wildcard address is none that they could use: the
+    /// machine's name stands in.
+    pub(crate) fn advertised(&self, address: SocketAddr) -> String {
+        if !self.advertise.is_empty() {
+            return self.advertise.clone();
+        }
+        match (address.ip().is_unspecified(), nix::unistd::gethostname()) {
+            (true, Ok(name)) => format!("{}:{}", name.to_string_lossy(), address.port()),
+            _ => address.to_string(),
+        }
+    }
+
+    /// The Kafka log's own configuration; `address` is where other nodes reach this one.
     pub(crate) fn kafka_log(&self, address: &str) -> KafkaConfig {
         self.kafka_log.config(self.log(), &self.kafka, address)
     }
@@ -218,6 +252,25 @@ mod tests {
         );
         assert_eq!((config.http.connections_max, config.host.turn_commands_max), (9, 77));
         assert_eq!(config.listen, Config::default().listen);
+    }
+
+    #[test]
+    fn parts_are_named_alike_in_flags_variables_and_files() {
+        let file = file("parts = [\"commands-api\", \"query-api\"]\n");
+        let from_file = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+        let variable = variables([("MILLRACE_PARTS", "commands-api, query-api")]);
+        let flags = Flags {
+            parts: Some(vec![Part::CommandsApi, Part::QueryApi]),
+            config: from_file.config.clone(),
+            ..Flags::default()
+        };
+        let none = Flags::default();
+        for (flags, variables) in [(&from_file, vec![]), (&none, variable), (&flags, vec![])] {
+            let config = Config::load(flags, variables).unwrap();
+            assert_eq!(config.parts, [Part::CommandsApi, Part::QueryApi]);
+        }
+        let error = Config::load(&none, variables([("MILLRACE_PARTS", "commands")])).unwrap_err().to_string();
+        assert!(error.contains("MILLRACE_PARTS") && error.contains("commands-api"), "{error}");
     }
 
     #[test]

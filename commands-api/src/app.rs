@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use aggregate_host::HostHandle;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
@@ -16,13 +15,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::answer::CommandAnswer;
 use crate::routes::CheckoutAnswer;
-use crate::{CommandsApiConfig, layer, routes};
+use crate::{CommandsApiConfig, Shards, layer, routes};
 
 /// What the API runs on.
 #[derive(Clone)]
 pub struct ApiState {
     /// The shards.
-    pub host: HostHandle,
+    pub shards: Shards,
     /// Limits and rules.
     pub config: CommandsApiConfig,
 }
@@ -32,7 +31,7 @@ pub struct ApiState {
 pub(crate) struct Api(Arc<Shared>);
 
 pub(crate) struct Shared {
-    pub(crate) host: HostHandle,
+    pub(crate) shards: Shards,
     pub(crate) config: CommandsApiConfig,
     pub(crate) import_principals: HashSet<Principal>,
     pub(crate) requests: Arc<Semaphore>,
@@ -48,12 +47,12 @@ impl std::ops::Deref for Api {
 
 impl Api {
     fn new(state: ApiState) -> Self {
-        let ApiState { host, config } = state;
+        let ApiState { shards, config } = state;
         Self(Arc::new(Shared {
             import_principals: config.import_principals.iter().cloned().collect(),
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS))),
             bulk_requests: Arc::new(Semaphore::new(config.bulk_requests_max.min(Semaphore::MAX_PERMITS))),
-            host,
+            shards,
             config,
         }))
     }
@@ -96,7 +95,7 @@ pub fn router(state: ApiState) -> Router {
     let resources =
         resources.layer(body_limit).route_layer(from_fn_with_state(api.clone(), layer::around_command));
     let bulk = bulk.route_layer(from_fn_with_state(api.clone(), layer::around_bulk));
-    resources.merge(bulk).with_state(api)
+    resources.merge(bulk).merge(routes::internal(&api)).with_state(api)
 }
 
 /// The API's description, OpenAPI 3.1.

@@ -2,7 +2,8 @@
 //!
 //! Reading and answering run side by side: at most `bulk_in_flight_max` commands are decided at a time, and a client that
 //! does not read its answers stops its own input. A line is admitted to its shard's queue before the next one is looked
-//! at, so the commands of one stream keep their order. An overloaded shard makes the whole request wait.
+//! at, so the commands of one stream keep their order (unless the shard changes hands meanwhile, and lines have to be
+//! submitted again). An overloaded shard makes the whole request wait.
 
 mod lines;
 
@@ -11,8 +12,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use aggregate_host::{HostAnswer, HostError};
+use aggregate_host::{HostAnswer, HostError, Lane};
 use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use command_client::wire::{AnswerLine, CommandLine, LineOutcome};
 use futures::future::BoxFuture;
@@ -33,6 +37,14 @@ use lines::{Line, Lines};
 const CHUNK_BYTES: usize = 64 << 10;
 /// First and longest wait for an overloaded shard.
 const OVERLOAD_WAITS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// The content type of lines.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
+/// An answer of lines.
+pub(crate) fn ndjson(body: Body) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(NDJSON))], body).into_response()
+}
 
 /// One bulk request under way.
 pub(crate) struct Bulk {
@@ -107,11 +119,12 @@ impl Bulk {
             }
         };
         let (command_id, stream) = (envelope.command_id, envelope.command.stream().to_string());
+        let envelope = Arc::new(envelope);
         let since = Instant::now();
         let mut wait = OVERLOAD_WAITS.0;
         let answered = loop {
-            let (host, envelope) = (self.api.host.clone(), envelope.clone());
-            let mut submission = async move { host.submit(envelope).await }.boxed();
+            let (shards, envelope) = (self.api.shards.clone(), Arc::clone(&envelope));
+            let mut submission = async move { shards.submit(envelope, Lane::Bulk).await }.boxed();
             // The first poll puts the command into the queue, or finds it full.
             match futures::poll!(&mut submission) {
                 Poll::Pending => break submission,
@@ -191,7 +204,8 @@ impl Bulk {
     }
 }
 
-fn outcome_line(line: u64, command_id: CommandId, stream: String, answer: HostAnswer) -> AnswerLine {
+/// The answer of a line whose command has an outcome.
+pub(crate) fn outcome_line(line: u64, command_id: CommandId, stream: String, answer: HostAnswer) -> AnswerLine {
     let mut said = AnswerLine {
         line,
         command_id: Some(command_id),
@@ -223,7 +237,8 @@ fn outcome_line(line: u64, command_id: CommandId, stream: String, answer: HostAn
     said
 }
 
-fn problem_line(line: u64, problem: Problem) -> AnswerLine {
+/// The answer of a line whose command has none.
+pub(crate) fn problem_line(line: u64, problem: Problem) -> AnswerLine {
     AnswerLine {
         line,
         command_id: problem.command_id.as_deref().and_then(|id| id.parse().ok()),

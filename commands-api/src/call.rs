@@ -1,7 +1,9 @@
 //! Who asks, under which command id, believing what: everything about a request that is not its wish.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use aggregate_host::Lane;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -108,7 +110,7 @@ impl Call {
 
     async fn submit_envelope(&self, envelope: CommandEnvelope) -> Result<Answered, ApiError> {
         let stream = envelope.command.stream();
-        let answer = self.api.host.submit(envelope).await?;
+        let answer = self.api.shards.submit(Arc::new(envelope), Lane::Single).await?;
         let (outcome, version, position) = match answer.outcome {
             Outcome::Accepted(accepted) => ("accepted", accepted.version, Some(accepted.position)),
             Outcome::Unchanged { version } => ("unchanged", version, None),

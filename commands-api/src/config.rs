@@ -23,6 +23,11 @@ pub struct CommandsApiConfig {
     pub bulk_line_bytes_max: usize,
     /// How long a bulk line waits for an overloaded shard before it is answered so, milliseconds. 60,000 by default.
     pub bulk_overload_wait_ms: u64,
+    /// How long a command waits while its shard changes hands, milliseconds; then it is answered "shard unavailable". Longer
+    /// than a takeover takes (`kafka_log.session_timeout_ms` and what follows). 15,000 by default.
+    pub handover_wait_ms: u64,
+    /// Largest body that a node takes from another one, bytes. 16 MiB by default.
+    pub peer_body_bytes_max: usize,
     /// Who may state prices and past times. `importer` by default.
     pub import_principals: Vec<Principal>,
     /// Currency of orders and carts that name none. GBP by default.
@@ -41,6 +46,8 @@ impl Default for CommandsApiConfig {
             bulk_in_flight_max: 1_024,
             bulk_line_bytes_max: 1 << 20,
             bulk_overload_wait_ms: 60_000,
+            handover_wait_ms: 15_000,
+            peer_body_bytes_max: 16 << 20,
             import_principals: vec![Principal::new("importer").expect("letters are an id's alphabet")],
             default_currency: Currency::GBP,
             tax: TaxRates::default(),

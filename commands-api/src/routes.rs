@@ -1,5 +1,6 @@
 //! The routes, one module an aggregate.
 
+use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -10,6 +11,7 @@ use crate::error::ApiError;
 mod bulk;
 mod cart;
 mod customer;
+mod internal;
 mod order;
 mod payment;
 mod product;
@@ -53,6 +55,11 @@ pub(crate) fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(shipment::track))
         .routes(routes!(shipment::deliver))
         .routes(routes!(shipment::fail))
+}
+
+/// The routes between nodes, which nobody else is told of.
+pub(crate) fn internal(api: &Api) -> Router<Api> {
+    internal::router(api)
 }
 
 /// The route for many commands.

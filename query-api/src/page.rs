@@ -30,6 +30,7 @@ pub struct Page<T> {
 pub(crate) struct PageQuery {
     /// Most items, 1 to 1,000; 100 by default.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u64>,
     /// `next_cursor` of the page before; the first page without.
     #[serde(default)]

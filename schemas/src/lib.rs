@@ -22,6 +22,7 @@ pub mod customer;
 mod error_code;
 mod event;
 mod id;
+mod installation_secret;
 mod money;
 pub mod order;
 mod outcome;
@@ -48,6 +49,7 @@ pub use id::{
     AddressId, CartId, CommandId, CorrelationId, CustomerId, EventId, IdError, OrderId, PaymentId,
     ShipmentId, Sku,
 };
+pub use installation_secret::{InstallationSecret, Proof, ProofError};
 pub use money::{Currency, Money, MoneyError};
 pub use outcome::{Accepted, Outcome, Rejection};
 pub use position::{Position, PositionError, Positions};

@@ -1,9 +1,12 @@
 //! `cargo xtask bench [name]`: measurements, each a binary of the `benches` package.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::infra::kafka::{self, Broker};
+use crate::infra::postgres::{self, Postgres};
 use crate::{process, workspace};
 
 /// The flags of `bench`.
@@ -21,16 +24,30 @@ pub struct Arguments {
 struct Bench {
     name: &'static str,
     description: &'static str,
+    /// Further programs that it starts, as package and binary.
+    starts: &'static [(&'static str, &'static str)],
     needs_kafka: bool,
+    needs_postgres: bool,
 }
 
-const BENCHES: [Bench; 1] = [Bench {
-    name: "log",
-    description: "commit latency and throughput of the log's writers beside the broker's ceilings",
-    needs_kafka: true,
-}];
+const BENCHES: [Bench; 2] = [
+    Bench {
+        name: "commands",
+        description: "commands per second and latency over HTTP, in both shapes, beside cqrs-es on PostgreSQL and the HTTP ceiling",
+        starts: &[("millrace", "millrace")],
+        needs_kafka: true,
+        needs_postgres: true,
+    },
+    Bench {
+        name: "log",
+        description: "commit latency and throughput of the log's writers beside the broker's ceilings",
+        starts: &[],
+        needs_kafka: true,
+        needs_postgres: false,
+    },
+];
 
-/// Runs the named measurement, with a fresh Kafka where it needs one, or lists all.
+/// Runs the named measurement, with a fresh Kafka and a fresh PostgreSQL where it needs them, or lists all.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(name) = &arguments.name else {
         for bench in &BENCHES {
@@ -42,22 +59,42 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bench = bench
         .with_context(|| format!("no measurement is called '{name}'; `cargo xtask bench` lists them"))?;
     process::catch_interrupts();
-    let selected = ["--release", "--package", "benches", "--bin", bench.name];
+    if bench.needs_postgres {
+        postgres::prepare()?;
+    }
     // Built before the broker starts: the compiler would only take its memory and its time.
-    if !process::run(workspace::cargo().arg("build").args(selected))?.success() {
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--package", "benches", "--bin", bench.name]);
+    for (package, binary) in bench.starts {
+        build.args(["--package", package, "--bin", binary]);
+    }
+    if !process::run(&mut build)?.success() || (bench.needs_postgres && !build_peer()?) {
         bail!("{name} does not build");
     }
     let broker = if bench.needs_kafka { Some(Broker::start("bench")?) } else { None };
-    let mut command = workspace::cargo();
-    command.args(["run", "--quiet"]).args(selected).arg("--").args(&arguments.arguments);
+    let database = if bench.needs_postgres { Some(Postgres::start("bench")?) } else { None };
+    let mut command = Command::new(workspace::target_dir().join("release").join(bench.name));
+    command.args(&arguments.arguments);
     if let Some(broker) = &broker {
         command.env(kafka::ADDRESS_VARIABLE, &broker.address);
+    }
+    if let Some(database) = &database {
+        command.env(postgres::URL_VARIABLE, &database.url);
     }
     let status = process::run(&mut command)?;
     if !status.success() {
         bail!("{name} failed ({status})");
     }
     Ok(())
+}
+
+/// Builds the peer that PostgreSQL is for: a package of its own, beside our binaries.
+fn build_peer() -> Result<bool> {
+    let manifest = workspace::root().join("benches/peer_postgres/Cargo.toml");
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--locked", "--manifest-path"]).arg(manifest);
+    build.arg("--target-dir").arg(workspace::target_dir());
+    Ok(process::run(&mut build)?.success())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::{process, workspace};
 
 pub mod kafka;
+pub mod postgres;
 
 /// What to do with the servers.
 #[derive(Debug, Subcommand)]

@@ -22,7 +22,7 @@ pub(super) async fn open(
             with_partitions_found(&config, |config| KafkaLog::init_topics(&config.kafka_log("")))
                 .map_err(|error| kafka_error(&config, error))?;
         }
-        open_at(&config, &address.to_string())
+        open_at(&config, &config.advertised(address))
     })
     .await
 }

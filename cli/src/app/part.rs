@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-/// A part that can be a process of its own in the kafka shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// A part of the platform. `up` runs all of them or those that it is told; in the kafka shape each can be a process of
+/// its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// Shards and the HTTP routes for commands.
     CommandsApi,
@@ -13,6 +17,11 @@ pub enum Part {
     ProcessManagers,
     /// The HTTP routes for queries, over views of its own.
     QueryApi,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 4] = [Self::CommandsApi, Self::Projector, Self::ProcessManagers, Self::QueryApi];
 }
 
 impl fmt::Display for Part {
@@ -41,13 +50,23 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn all() -> Self {
+    /// The named parts in one process that has the data folder for itself. Queries bring the projector with them: their
+    /// views are of this process.
+    pub(super) fn of(parts: &[Part]) -> Self {
+        let has = |part| parts.contains(&part);
+        let has_views = has(Part::Projector) || has(Part::QueryApi);
+        let names = [
+            ("commands-api", has(Part::CommandsApi)),
+            ("projector", has_views),
+            ("process-managers", has(Part::ProcessManagers)),
+            ("query-api", has(Part::QueryApi)),
+        ];
         Self {
-            names: vec!["commands-api", "projector", "process-managers", "query-api"],
-            commands: true,
-            process_managers: true,
-            queries: true,
-            views: Some("views"),
+            names: names.iter().filter(|(_, runs)| *runs).map(|(name, _)| *name).collect(),
+            commands: has(Part::CommandsApi),
+            process_managers: has(Part::ProcessManagers),
+            queries: has(Part::QueryApi),
+            views: has_views.then_some("views"),
             alone: true,
         }
     }
@@ -78,5 +97,23 @@ impl Parts {
     /// `millrace topics init`, so that a mistyped namespace is an error and not an empty shop.
     pub(super) fn makes_topics(&self) -> bool {
         self.alone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_runs_the_named_parts_and_what_they_need() {
+        let all = Parts::of(&Part::ALL);
+        assert_eq!(all.names, Part::ALL.map(|part| part.to_string()));
+        assert!(all.commands && all.process_managers && all.queries && all.views.is_some());
+        let commands = Parts::of(&[Part::CommandsApi]);
+        assert_eq!((commands.names, commands.views), (vec!["commands-api"], None));
+        assert!(commands.commands && !commands.process_managers && !commands.queries);
+        // Later with all parts, the folder is the same.
+        let queries = Parts::of(&[Part::QueryApi]);
+        assert_eq!((queries.names, queries.views), (vec!["projector", "query-api"], all.views));
     }
 }

@@ -7,10 +7,11 @@ use aggregate_host::{Host, HostHandle};
 use anyhow::Context as _;
 use axum::Router;
 use command_client::{Commands, HttpCommands, HttpCommandsConfig};
-use commands_api::{ApiState, LocalCommands};
+use commands_api::{ApiState, Shards};
 use process_managers::{ProcessManagers, ProcessManagersHandle, Providers, SandboxCarrier, SandboxProvider};
 use read_store::{FjallConfig, FjallStore};
-use service_kit::{ComponentHealth, OnError, Tasks};
+use schemas::InstallationSecret;
+use service_kit::{ComponentHealth, OnError, Phase, Shutdown, Tasks};
 
 use super::{SharedLog, blocking};
 use crate::config::Config;
@@ -28,20 +29,52 @@ pub(super) async fn start(config: &Config, log: &SharedLog, tasks: &Tasks) -> an
     .await
 }
 
-/// The routes for commands.
-pub(super) fn router(config: &Config, host: &HostHandle) -> Router {
-    commands_api::router(ApiState { host: host.clone(), config: config.commands_api.clone() })
+/// All shards, wherever they are decided.
+pub(super) fn shards(
+    config: &Config,
+    log: &SharedLog,
+    host: &HostHandle,
+    tasks: &Tasks,
+) -> anyhow::Result<Shards> {
+    let wait = Duration::from_millis(config.commands_api.handover_wait_ms);
+    if !log.is_shared() {
+        return Ok(Shards::alone(host.clone(), wait));
+    }
+    let secret = config.installation_secret.as_ref().map(|secret| InstallationSecret::new(secret.expose()));
+    let secret = secret.transpose().context("installation_secret")?;
+    Ok(Shards::shared(host.clone(), wait, secret, tasks))
 }
 
-/// Keeps the component as healthy as the shards are: all have to be served here, unless they are shared with other nodes.
-pub(super) fn watch(host: HostHandle, is_shared: bool, component: ComponentHealth, tasks: &Tasks) {
+/// The routes for commands.
+pub(super) fn router(config: &Config, shards: &Shards) -> Router {
+    commands_api::router(ApiState { shards: shards.clone(), config: config.commands_api.clone() })
+}
+
+/// At the end other nodes take the shards over while this one still serves: it passes commands on to them. A node that is
+/// alone keeps its shards until its last request is answered.
+pub(super) fn hand_over_at_the_end(config: &Config, host: &HostHandle, shutdown: &Shutdown) {
+    let (host, delay) = (host.clone(), config.drain_delay_ms.duration());
+    shutdown.on(Phase::HandOver, "shards", move || async move {
+        let asked = host.clone();
+        if !blocking("asking for other nodes", move || Ok(asked.has_others()?)).await? {
+            return Ok::<_, anyhow::Error>(());
+        }
+        let delay = tokio::time::sleep(delay);
+        host.stop();
+        host.handed_over().await;
+        delay.await;
+        Ok(())
+    });
+}
+
+/// Keeps the component as healthy as the shards are: each has to be served here, or by a node that is known.
+pub(super) fn watch(host: HostHandle, component: ComponentHealth, tasks: &Tasks) {
     let stop = tasks.stop();
     tasks.spawn("shards-health", OnError::Log, async move {
         loop {
-            match (host.serving_now(), host.partitions() as usize) {
-                (0, _) => component.degraded("no shard is served here"),
-                (serving, total) if serving < total && !is_shared => {
-                    component.degraded(format!("{serving} of {total} shards are served"));
+            match (host.reachable_now(), host.partitions() as usize) {
+                (reachable, total) if reachable < total => {
+                    component.degraded(format!("{reachable} of {total} shards can be reached"));
                 }
                 _ => component.ready(),
             }
@@ -56,11 +89,11 @@ pub(super) fn watch(host: HostHandle, is_shared: bool, component: ComponentHealt
 pub(super) async fn start_process_managers(
     config: &Config,
     log: &SharedLog,
-    host: Option<&HostHandle>,
+    shards: Option<Shards>,
     tasks: &Tasks,
 ) -> anyhow::Result<ProcessManagersHandle> {
-    let commands: Arc<dyn Commands> = match host {
-        Some(host) => Arc::new(LocalCommands::new(host.clone())),
+    let commands: Arc<dyn Commands> = match shards {
+        Some(shards) => Arc::new(shards),
         None => {
             let http =
                 HttpCommandsConfig { url: config.commands_url.clone(), ..HttpCommandsConfig::default() };

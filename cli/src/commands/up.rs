@@ -1,10 +1,10 @@
-//! `millrace up`: everything in one process.
+//! `millrace up`: everything in one process, or the parts that it is told.
 
 use std::pin::pin;
 use std::process::ExitCode;
 use std::task::Poll;
 
-use crate::app::{App, RunningApp};
+use crate::app::{App, Part, RunningApp};
 use crate::args::UpArgs;
 use crate::config::{Config, Flags};
 use crate::import;
@@ -15,7 +15,8 @@ const SAMPLE: &[u8] = include_bytes!("../../sample/online-retail-two-weeks.csv.g
 
 /// Serves everything until a signal.
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let flags = Flags { demo: args.demo.then_some(true), ..args.platform.flags() };
+    let parts = args.parts.map(|parts| parts.into_iter().map(Part::from).collect());
+    let flags = Flags { demo: args.demo.then_some(true), parts, ..args.platform.flags() };
     let config = Config::load(&flags, std::env::vars())?;
     if args.platform.dump_config {
         print!("{}", service_kit::dump_config(&config)?);

@@ -60,7 +60,7 @@ impl Default for EmbeddedSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaSection {
-    /// This node's name.
+    /// This node's name, as `shard-owners` tells it; empty (the default): its address.
     pub owner: String,
     /// Replicas of every topic that is made.
     pub replication_factor: i32,
@@ -96,7 +96,7 @@ impl Default for KafkaSection {
     fn default() -> Self {
         let kafka = KafkaConfig::default();
         Self {
-            owner: kafka.owner,
+            owner: String::new(),
             replication_factor: kafka.replication_factor,
             min_insync_replicas: kafka.min_insync_replicas,
             transaction_timeout_ms: kafka.transaction_timeout_ms,
@@ -120,7 +120,7 @@ impl KafkaSection {
         KafkaConfig {
             log,
             bootstrap_servers: bootstrap_servers.to_owned(),
-            owner: self.owner.clone(),
+            owner: if self.owner.is_empty() { owner_name(address) } else { self.owner.clone() },
             address: address.to_owned(),
             replication_factor: self.replication_factor,
             min_insync_replicas: self.min_insync_replicas,
@@ -142,6 +142,11 @@ impl KafkaSection {
                 .collect(),
         }
     }
+}
+
+/// A reader without an address is nobody's owner.
+fn owner_name(address: &str) -> String {
+    if address.is_empty() { KafkaConfig::default().owner } else { address.to_owned() }
 }
 
 /// `[views]`: memory of the views' store. Defaults as of [`FjallConfig`].

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::Response as HttpResponse;
 use command_client::wire::{AnswerLine, CommandLine};
 use schemas::ErrorCode;
 use service_kit::problem_responses;
@@ -17,11 +16,9 @@ use utoipa::openapi::response::Response;
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::app::Api;
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, NDJSON, ndjson};
 use crate::call::Sender;
 use crate::error::ApiError;
-
-const NDJSON: &str = "application/x-ndjson";
 
 /// The headers of the bulk route, for the API's description.
 #[derive(IntoParams)]
@@ -29,7 +26,11 @@ const NDJSON: &str = "application/x-ndjson";
 #[allow(dead_code, reason = "read by the description only; call.rs reads the headers")]
 pub(crate) struct BulkHeaders {
     /// Who asks; believed on loopback connections only.
-    #[param(rename = "Millrace-Principal")]
+    #[param(
+        rename = "Millrace-Principal",
+        max_length = 128,
+        pattern = "^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]*[A-Za-z0-9._~:@+-])?$"
+    )]
     principal: Option<String>,
     /// W3C trace context of lines that have none of their own.
     traceparent: Option<String>,
@@ -73,15 +74,12 @@ impl IntoResponses for BulkResponses {
     request_body(content = CommandLine, content_type = "application/x-ndjson", description = "One command a line, at most 1 MiB each"),
     responses(BulkResponses),
 )]
-pub(crate) async fn submit(
-    State(api): State<Api>,
-    request: Request,
-) -> Result<axum::response::Response, ApiError> {
+pub(crate) async fn submit(State(api): State<Api>, request: Request) -> Result<HttpResponse, ApiError> {
     let (mut parts, body) = request.into_parts();
     let content_type =
         parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !["application/x-ndjson", "application/ndjson", "application/jsonl"].contains(&media_type) {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !["application/x-ndjson", "application/ndjson", "application/jsonl"].contains(&&*media_type) {
         let detail = format!("the content type is {content_type:?}, not {NDJSON}");
         return Err(ApiError::of(ErrorCode::UnsupportedMediaType).detail(detail));
     }
@@ -90,5 +88,5 @@ pub(crate) async fn submit(
         return Err(ApiError::of(ErrorCode::Internal));
     };
     let answers: Body = Bulk::new(api, sender, place, body).answers();
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static(NDJSON))], answers).into_response())
+    Ok(ndjson(answers))
 }

@@ -213,7 +213,7 @@ pub(crate) async fn check_out(
     let command = Command::Cart { id: id.clone(), body: CartCommand::CheckOut(check_out) };
     let answered = call.submit_made_from(&body, command, None).await?;
     // The command is durable: whatever keeps us from reading the cart now, this is no "nothing was done".
-    let cart = call.api.host.cart(&id).await.map_err(|error| {
+    let cart = call.api.shards.cart(&id).await.map_err(|error| {
         ApiError::of(ErrorCode::OutcomeUnknown)
             .detail(format!("what became of the cart cannot be read now: {error}"))
     })?;
@@ -228,12 +228,12 @@ pub(crate) async fn check_out(
 
 /// What the shop says now of every item in the cart; nothing of a cart that is not there, which the cart refuses.
 async fn quotes(call: &Call, id: &CartId) -> Result<Vec<Quote>, ApiError> {
-    let host = &call.api.host;
-    let Some(cart) = host.cart(id).await? else { return Ok(Vec::new()) };
+    let shards = &call.api.shards;
+    let Some(cart) = shards.cart(id).await? else { return Ok(Vec::new()) };
     let currency = cart.currency;
     let quote = async |sku: Sku| {
-        let product = host.product(&sku, currency).await?;
-        let available = host.stock_levels(&sku).await?.available;
+        let product = shards.product(&sku, currency).await?;
+        let available = shards.stock_levels(&sku).await?.available;
         let unit_price = product.filter(|product| product.for_sale).and_then(|product| product.price);
         Ok::<_, ApiError>(Quote { sku, unit_price, available })
     };

@@ -125,7 +125,7 @@ pub(crate) async fn place(call: Call, Body(body): Body<NewOrder>) -> Reply {
         Ok(lines) => lines,
         // A repeated request, whose product has gone out of sale since, is still answered as the first one was: the
         // shard knows its command id before it looks at any line, and an order that is there refuses to have none.
-        Err(error) if error.is_refusal() && call.api.host.state(&StreamId::from(&id)).await?.is_some() => {
+        Err(error) if error.is_refusal() && call.api.shards.exists(&StreamId::from(&id)).await? => {
             Vec::new()
         }
         Err(error) => return Err(error),
@@ -173,9 +173,9 @@ async fn priced_lines(
 ) -> Result<Vec<OrderLine>, ApiError> {
     let asked: std::collections::HashSet<&Sku> =
         lines.iter().filter(|line| line.unit_price.is_none()).map(|line| &line.sku).collect();
-    let host = &call.api.host;
+    let shards = &call.api.shards;
     let look_up = async |sku: &Sku| {
-        let product = host.product(sku, currency).await?;
+        let product = shards.product(sku, currency).await?;
         Ok::<_, ApiError>((sku.clone(), product))
     };
     let products: HashMap<Sku, Option<ProductFacts>> = stream::iter(asked.into_iter().map(look_up))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use command_client::{
     Commands, HttpCommands, HttpCommandsConfig, RetryPolicy, SubmitError, submit_with_retries,
 };
-use commands_api::LocalCommands;
+use commands_api::Shards;
 use schemas::stock::{AdjustStock, AdjustmentKind, ReceiveStock, ReserveStock, StockCommand};
 use schemas::{Command, CommandEnvelope, CommandId, ErrorCode, OrderId, Outcome, Principal, Quantity, Sku};
 use service_kit::Tasks;
@@ -31,7 +31,7 @@ async fn http(app: &App) -> HttpCommands {
 async fn both_ports_give_the_same_outcomes_for_the_same_ids() {
     let app = App::start().await;
     let ports: [Arc<dyn Commands>; 2] =
-        [Arc::new(LocalCommands::new(app.host.clone())), Arc::new(http(&app).await)];
+        [Arc::new(Shards::alone(app.host.clone(), SOON)), Arc::new(http(&app).await)];
     let reserve = StockCommand::Reserve(ReserveStock {
         order_id: OrderId::new("o").unwrap(),
         line: 1,
@@ -110,14 +110,13 @@ async fn a_command_that_its_sender_may_not_send_is_invalid_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn an_api_that_is_not_there_is_a_transport_error_and_a_stopped_client_says_so() {
+async fn an_api_that_is_not_there_was_sent_nothing_and_a_stopped_client_says_so() {
     let tasks = Tasks::new();
     // Port 1 is reserved and nobody listens there.
     let config = HttpCommandsConfig { url: "http://127.0.0.1:1".to_owned(), ..HttpCommandsConfig::default() };
     let http = HttpCommands::start(&tasks, config).unwrap();
     let error = http.submit(envelope(1, "A", receive(1))).await.unwrap_err();
-    assert!(matches!(&error, SubmitError::Transport { .. }), "{error}");
-    assert_eq!(error.code(), ErrorCode::OutcomeUnknown);
+    assert!(matches!(&error, SubmitError::ShardUnavailable), "no connection, no doubt: {error}");
     tasks.shutdown(SOON).await.unwrap();
     let error = http.submit(envelope(1, "A", receive(1))).await.unwrap_err();
     assert!(matches!(error, SubmitError::ShuttingDown), "{error}");

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use commands_api::{ApiState, CommandsApiConfig, router};
+use commands_api::{ApiState, CommandsApiConfig, Shards, router};
 use event_log::{EmbeddedConfig, EmbeddedLog, FailPoint, Log};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -96,7 +96,10 @@ impl App {
         let tasks = Tasks::new();
         let host = Host::start(Arc::clone(&log), host, folder.path().join("state"), &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
-        let router = router(ApiState { host: host.clone(), config });
+        let router = router(ApiState {
+            shards: Shards::alone(host.clone(), Duration::from_millis(config.handover_wait_ms)),
+            config,
+        });
         Self { host, router, fail_point, tasks, log, folder }
     }
 

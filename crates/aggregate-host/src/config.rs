@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostConfig {
-    /// Commands that may wait for one shard; more are answered "overloaded". 8,192 by default.
+    /// Commands that may wait for one shard in each of its two queues, single and bulk; more are answered "overloaded".
+    /// 8,192 by default.
     pub queue_commands_max: usize,
     /// Most commands of one turn, and so of one commit. 2,000 by default.
     pub turn_commands_max: usize,
@@ -27,6 +28,9 @@ pub struct HostConfig {
     pub answer_timeout_ms: u64,
     /// Longest pause between two attempts to open a shard's writer again, milliseconds. 2,000 by default.
     pub reopen_backoff_ms_max: u64,
+    /// Whether the shards of other nodes are folded here too, so that taking one over costs only what came since. On by
+    /// default; it has no effect on a log that other nodes cannot share.
+    pub standby: bool,
     /// Memory of one shard's state store for blocks read, bytes. 16 MiB by default.
     pub state_store_cache_bytes: u64,
 }
@@ -44,6 +48,7 @@ impl Default for HostConfig {
             checkpoint_interval_ms: 2_000,
             answer_timeout_ms: 30_000,
             reopen_backoff_ms_max: 2_000,
+            standby: true,
             state_store_cache_bytes: 16 << 20,
         }
     }

@@ -6,11 +6,12 @@ use schemas::order::LineKind;
 use schemas::product::TaxClass;
 use schemas::stock::StockLevels;
 use schemas::{CartId, Currency, CustomerId, Money, OrderId, Sku, StreamId, Version};
+use serde::{Deserialize, Serialize};
 
 use crate::{HostError, HostHandle};
 
 /// A product as an order needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductFacts {
     /// Its name.
     pub name: String,
@@ -25,7 +26,7 @@ pub struct ProductFacts {
 }
 
 /// A cart as checkout needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CartFacts {
     /// The stream's version.
     pub version: Version,

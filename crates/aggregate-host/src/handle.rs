@@ -1,18 +1,23 @@
-//! What callers hold: submit a command, read a state.
+//! What callers hold: submit a command, read a state, ask who owns a shard.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aggregates::State;
 use crossbeam_channel::{Sender, TrySendError};
-use event_log::Shard;
-use schemas::{CommandEnvelope, Outcome, StreamId, Version};
+use event_log::{Membership, Shard};
+use schemas::{CommandEnvelope, CommandId, Outcome, StreamId, Version};
 use service_kit::Stop;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Timeout;
 
-use crate::HostError;
+use crate::owners::{Owner, Owners};
 use crate::work::Work;
+use crate::{HostError, StartError};
 
 /// What became of a submitted command.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +26,15 @@ pub struct HostAnswer {
     pub outcome: Outcome,
     /// Whether an earlier submission of the same id had it already.
     pub replayed: bool,
+}
+
+/// Which of a shard's two queues a command waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A caller waits for this one command.
+    Single,
+    /// One of many of one request: it waits behind single ones, but a part of every turn is kept for its like.
+    Bulk,
 }
 
 /// A cheap handle of a running [`Host`](crate::Host).
@@ -33,34 +47,65 @@ pub(crate) struct Inner {
     pub(crate) partitions: u32,
     pub(crate) answer_timeout: Duration,
     /// The queues of the shards that are served here.
-    pub(crate) queues: RwLock<HashMap<u32, Sender<Work>>>,
+    pub(crate) queues: RwLock<HashMap<u32, Queue>>,
     /// How many shards are served here.
     pub(crate) serving: watch::Sender<usize>,
+    /// Who owns the others.
+    pub(crate) owners: Owners,
+    pub(crate) membership: Arc<dyn Membership>,
     pub(crate) stop: Stop,
 }
 
+/// The way to a shard's thread, under one of its terms.
+pub(crate) struct Queue {
+    pub(crate) single: Sender<Work>,
+    pub(crate) bulk: Sender<Work>,
+    pub(crate) term: u64,
+}
+
+/// A command in its shard's queue: the future of its answer.
+///
+/// Dropping it cancels nothing: the command may take effect, and repeating it under the same id tells.
+pub struct Pending {
+    command_id: CommandId,
+    answer: Pin<Box<Timeout<oneshot::Receiver<Result<HostAnswer, HostError>>>>>,
+}
+
+impl Future for Pending {
+    type Output = Result<HostAnswer, HostError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let command_id = self.command_id;
+        self.answer.as_mut().poll(context).map(|answered| match answered {
+            Ok(Ok(answer)) => answer,
+            // The shard's thread ended with the command in its hands, or is stuck.
+            Ok(Err(_)) | Err(_) => Err(HostError::OutcomeUnknown { command_id }),
+        })
+    }
+}
+
 impl HostHandle {
-    /// Decides a command on its shard and waits until the outcome is durable.
-    ///
-    /// Cancelling the wait cancels nothing: the command may take effect, and repeating it under the same id tells.
-    pub async fn submit(&self, envelope: CommandEnvelope) -> Result<HostAnswer, HostError> {
+    /// Decides a command on its shard, which must be served here, and waits until the outcome is durable.
+    pub async fn submit(&self, envelope: impl Into<Arc<CommandEnvelope>>) -> Result<HostAnswer, HostError> {
+        self.enqueue(envelope.into(), Lane::Single)?.await
+    }
+
+    /// Puts a command into its shard's queue. Commands of one lane are decided in the order of these calls.
+    pub fn enqueue(&self, envelope: Arc<CommandEnvelope>, lane: Lane) -> Result<Pending, HostError> {
         let command_id = envelope.command_id;
         let shard = self.shard_of(&envelope.command.stream());
         let hash = envelope.hash();
         let (reply, answer) = oneshot::channel();
-        self.send(shard, Work::Command { envelope: Box::new(envelope), hash, reply })?;
-        match tokio::time::timeout(self.inner.answer_timeout, answer).await {
-            Ok(Ok(answer)) => answer,
-            // The shard's thread ended with the command in its hands, or is stuck.
-            Ok(Err(_)) | Err(_) => Err(HostError::OutcomeUnknown { command_id }),
-        }
+        self.send(shard, lane, Work::Command { envelope, hash, reply })?;
+        let answer = Box::pin(tokio::time::timeout(self.inner.answer_timeout, answer));
+        Ok(Pending { command_id, answer })
     }
 
     /// The committed state of a stream with its version; `None` when it has no events.
     pub async fn state(&self, stream: &StreamId) -> Result<Option<(Version, State)>, HostError> {
         let shard = self.shard_of(stream);
         let (reply, answer) = oneshot::channel();
-        self.send(shard, Work::Read { stream: stream.clone(), reply })?;
+        self.send(shard, Lane::Single, Work::Read { stream: stream.clone(), reply })?;
         match tokio::time::timeout(self.inner.answer_timeout, answer).await {
             Ok(Ok(state)) => Ok(state),
             Ok(Err(_)) | Err(_) => Err(HostError::ShardUnavailable { shard: shard.partition() }),
@@ -79,6 +124,27 @@ impl HostHandle {
         *self.inner.serving.borrow()
     }
 
+    /// Whether this shard is served here at the moment.
+    pub fn serves(&self, shard: Shard) -> bool {
+        self.inner.queues.read().unwrap_or_else(PoisonError::into_inner).contains_key(&shard.partition())
+    }
+
+    /// The other node that owns a shard, as far as is known: whom to ask when it is not served here.
+    pub fn owner(&self, shard: Shard) -> Option<Owner> {
+        self.inner.owners.owner(shard)
+    }
+
+    /// Changes whenever [`HostHandle::serves`] or [`HostHandle::owner`] may answer otherwise.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.owners.changes()
+    }
+
+    /// How many shards can be reached from here: served here, or owned by a node that is known.
+    pub fn reachable_now(&self) -> usize {
+        let shards = (0..self.inner.partitions).map(Shard::new);
+        shards.filter(|shard| self.serves(*shard) || self.owner(*shard).is_some()).count()
+    }
+
     /// How many partitions, and so shards, the log has.
     pub fn partitions(&self) -> u32 {
         self.inner.partitions
@@ -89,20 +155,41 @@ impl HostHandle {
         self.inner.stop.request();
     }
 
+    /// Whether there are other nodes that could take this one's shards over. Asks the group; blocks.
+    pub fn has_others(&self) -> Result<bool, StartError> {
+        Ok(self.inner.membership.members()? > 1)
+    }
+
+    /// Waits until no shard is served here any more.
+    pub async fn handed_over(&self) {
+        let mut serving = self.inner.serving.subscribe();
+        // An error would say that the host is gone, and with it its shards.
+        let _ = serving.wait_for(|count| *count == 0).await;
+    }
+
+    /// Whether [`HostHandle::stop`] was called or the process stops.
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stop.is_requested()
+    }
+
     /// The shard that decides about a stream.
     pub fn shard_of(&self, stream: &StreamId) -> Shard {
         Shard::of_key(stream.id().as_bytes(), self.inner.partitions)
     }
 
-    fn send(&self, shard: Shard, work: Work) -> Result<(), HostError> {
+    fn send(&self, shard: Shard, lane: Lane, work: Work) -> Result<(), HostError> {
         let partition = shard.partition();
-        let queues = self.inner.queues.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queues = self.inner.queues.read().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queues.get(&partition) else {
             return Err(if self.inner.stop.is_requested() {
                 HostError::ShuttingDown
             } else {
                 HostError::ShardUnavailable { shard: partition }
             });
+        };
+        let queue = match lane {
+            Lane::Single => &queue.single,
+            Lane::Bulk => &queue.bulk,
         };
         queue.try_send(work).map_err(|error| match error {
             TrySendError::Full(_) => HostError::Overloaded { shard: partition, waiting: queue.len() },

@@ -6,11 +6,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
-use event_log::{Ack, GroupToken, Log, Membership, Ownership, OwnershipEvent, Record, Shard};
+use event_log::{GroupToken, Log, Membership, Ownership, OwnershipEvent, Record, Shard};
 use service_kit::{OnError, Tasks};
 use tokio::sync::watch;
 
 use crate::handle::Inner;
+use crate::owners::Owners;
 use crate::shard::{self, ShardContext};
 use crate::work::{Control, Work};
 use crate::{HostConfig, HostHandle, StartError};
@@ -25,6 +26,7 @@ pub struct Host;
 
 impl Host {
     /// Joins the group and starts to follow it; shards open in the background (see [`HostHandle::serving`]).
+    /// On a shared log the shards of other nodes are followed too.
     ///
     /// `state_folder` holds the disposable state stores, one folder a shard. Threads run in `tasks` and end when its
     /// stop, or [`HostHandle::stop`], is requested.
@@ -37,22 +39,38 @@ impl Host {
         std::fs::create_dir_all(&state_folder)
             .map_err(|source| StartError::StateStore { path: state_folder.clone(), source: source.into() })?;
         let ownership = log.ownership()?;
+        let membership = ownership.membership();
         let inner = Arc::new(Inner {
             partitions: log.partitions(),
             answer_timeout: Duration::from_millis(config.answer_timeout_ms),
             queues: RwLock::default(),
             serving: watch::Sender::new(0),
+            owners: Owners::default(),
+            membership: Arc::clone(&membership),
             stop: tasks.stop().child(),
         });
-        let mut follower = Follower {
-            membership: ownership.membership(),
-            log,
-            config,
-            state_folder,
-            inner: Arc::clone(&inner),
-            tasks: tasks.clone(),
-            shards: HashMap::new(),
-        };
+        if log.is_shared() {
+            let (log, inner) = (Arc::clone(&log), Arc::clone(&inner));
+            // Not the host's own stop: while its shards are handed over, callers are sent to their new owners.
+            tasks.spawn_thread("shard-owners", OnError::Log, move |stop| inner.owners.follow(&log, &stop));
+        }
+        let shards = (0..log.partitions()).map(Shard::new).map(|shard| {
+            let (control, messages) = shard::control();
+            let context = ShardContext {
+                shard,
+                log: Arc::clone(&log),
+                membership: Arc::clone(&membership),
+                config: config.clone(),
+                state_folder: state_folder.clone(),
+                inner: Arc::clone(&inner),
+                tasks: tasks.clone(),
+            };
+            tasks.spawn_thread(format!("shard-{shard}"), OnError::StopProcess, move |_| {
+                shard::run(context, &messages)
+            });
+            (shard, Running { control, backlog: VecDeque::new(), paused: false })
+        });
+        let mut follower = Follower { shards: shards.collect(), membership, inner: Arc::clone(&inner) };
         tasks.spawn_thread("shard-ownership", OnError::StopProcess, move |_| follower.follow(ownership));
         Ok(HostHandle { inner })
     }
@@ -67,12 +85,8 @@ struct Running {
 }
 
 struct Follower {
-    log: Arc<dyn Log>,
     membership: Arc<dyn Membership>,
-    config: HostConfig,
-    state_folder: PathBuf,
     inner: Arc<Inner>,
-    tasks: Tasks,
     shards: HashMap<Shard, Running>,
 }
 
@@ -96,9 +110,9 @@ impl Follower {
 
     fn event(&mut self, event: OwnershipEvent) {
         match event {
-            OwnershipEvent::Assigned(shard, ack) => self.start(shard, ack),
-            OwnershipEvent::Revoked(shard, ack) => self.end(shard, Control::Drain(Some(ack))),
-            OwnershipEvent::Lost(shard) => self.end(shard, Control::Lost),
+            OwnershipEvent::Assigned(shard, ack) => self.tell(shard, Control::Own(ack)),
+            OwnershipEvent::Revoked(shard, ack) => self.tell(shard, Control::Drain(Some(ack))),
+            OwnershipEvent::Lost(shard) => self.tell(shard, Control::Lost),
             OwnershipEvent::Commands(records, token) => {
                 for record in records {
                     let shard = Shard::new(record.position.partition);
@@ -111,25 +125,11 @@ impl Follower {
         }
     }
 
-    fn start(&mut self, shard: Shard, ack: Ack) {
-        let (control, messages) = shard::control();
-        self.shards.insert(shard, Running { control, backlog: VecDeque::new(), paused: false });
-        let context = ShardContext {
-            shard,
-            log: Arc::clone(&self.log),
-            membership: Arc::clone(&self.membership),
-            config: self.config.clone(),
-            state_folder: self.state_folder.clone(),
-            inner: Arc::clone(&self.inner),
-            tasks: self.tasks.clone(),
-        };
-        self.tasks.spawn_thread(format!("shard-{shard}"), OnError::StopProcess, move |_| {
-            shard::run(context, &messages, ack)
-        });
-    }
-
-    fn end(&mut self, shard: Shard, message: Control) {
-        if let Some(running) = self.shards.remove(&shard) {
+    fn tell(&mut self, shard: Shard, message: Control) {
+        if let Some(running) = self.shards.get_mut(&shard) {
+            // Of an ownership that is over: the next owner reads them again.
+            running.backlog.clear();
+            running.paused = false;
             // A thread that has ended already drops the message, which answers the acknowledgement in it.
             let _ = running.control.send(message);
         }
@@ -141,7 +141,7 @@ impl Follower {
         for (shard, running) in &mut self.shards {
             let Some(queue) = queues.get(&shard.partition()) else { continue };
             while let Some((record, token)) = running.backlog.pop_front() {
-                match queue.try_send(Work::Record { record: Box::new(record), token }) {
+                match queue.single.try_send(Work::Record { record: Box::new(record), token }) {
                     Ok(()) => {}
                     Err(TrySendError::Full(Work::Record { record, token })) => {
                         running.backlog.push_front((*record, token));

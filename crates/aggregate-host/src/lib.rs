@@ -12,6 +12,9 @@
 //!                              StateStore (fjall, disposable: states, outcomes, checkpoint)
 //! ```
 //!
+//! A node that does not own a shard of a shared log stands by: it folds the shard too, and [`HostHandle::owner`] tells
+//! whom to ask instead.
+//!
 //! What this crate is *not*: it knows no HTTP, no projection, and no rule of the shop (those are in `aggregates`). The
 //! state store is a cache with a checkpoint; deleting it costs a refold, never data.
 
@@ -22,6 +25,7 @@ mod facts;
 mod handle;
 mod host;
 mod metrics;
+mod owners;
 mod shard;
 mod state_store;
 mod states;
@@ -31,6 +35,7 @@ mod work;
 pub use config::HostConfig;
 pub use error::{HostError, StartError};
 pub use facts::{CartFacts, ProductFacts};
-pub use handle::{HostAnswer, HostHandle};
+pub use handle::{HostAnswer, HostHandle, Lane, Pending};
 pub use host::Host;
 pub use metrics::describe_metrics;
+pub use owners::Owner;

@@ -1,5 +1,7 @@
 //! What reaches a shard's thread.
 
+use std::sync::Arc;
+
 use aggregates::State;
 use event_log::{Ack, GroupToken, Record};
 use schemas::{CommandEnvelope, CommandHash, StreamId, Version};
@@ -13,15 +15,17 @@ pub(crate) type Reply = oneshot::Sender<Result<HostAnswer, HostError>>;
 /// Something to do for a shard, in arrival order.
 pub(crate) enum Work {
     /// A command of a caller who waits.
-    Command { envelope: Box<CommandEnvelope>, hash: CommandHash, reply: Reply },
+    Command { envelope: Arc<CommandEnvelope>, hash: CommandHash, reply: Reply },
     /// A record of the commands topic.
     Record { record: Box<Record>, token: GroupToken },
     /// A read of a committed state.
     Read { stream: StreamId, reply: oneshot::Sender<Option<(Version, State)>> },
 }
 
-/// What ends a shard's thread.
+/// What the group says about a shard.
 pub(crate) enum Control {
+    /// The shard is this node's: open it, then acknowledge.
+    Own(Ack),
     /// Finish the running turn, refuse what waits, close the writer, then acknowledge.
     Drain(Option<Ack>),
     /// The shard is somebody else's: stop at once.

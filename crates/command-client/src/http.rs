@@ -1,4 +1,5 @@
-//! The port over HTTP: concurrent submissions travel together as one NDJSON body to `POST /v1/commands`.
+//! The port over HTTP: concurrent submissions travel together as one NDJSON body to `POST /v1/commands`, or from node to
+//! node to `POST /internal/v1/commands`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use service_kit::{OnError, Problem, Stop, Tasks};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::peer::Introduction;
 use crate::wire::{self, AnswerLine};
 use crate::{Answer, Commands, SubmitError};
 
@@ -86,17 +88,20 @@ struct Submission {
 impl HttpCommands {
     /// Starts the batching task; nothing is connected before the first submission.
     pub fn start(tasks: &Tasks, config: HttpCommandsConfig) -> Result<Self, HttpCommandsError> {
-        let url = reqwest::Url::parse(&config.url)
-            .and_then(|base| base.join("/v1/commands"))
-            .map_err(|source| HttpCommandsError::Url { url: config.url.clone(), source: source.into() })?;
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
-            .timeout(Duration::from_millis(config.request_timeout_ms))
-            .tcp_nodelay(true)
-            .build()
-            .map_err(HttpCommandsError::Client)?;
+        Self::start_as(tasks, config, None)
+    }
+
+    /// As [`HttpCommands::start`]; with an introduction as a node to its peer.
+    pub(crate) fn start_as(
+        tasks: &Tasks,
+        config: HttpCommandsConfig,
+        introduction: Option<Introduction>,
+    ) -> Result<Self, HttpCommandsError> {
+        let path = if introduction.is_some() { wire::PEER_COMMANDS } else { "/v1/commands" };
+        let url = url_of(&config.url, path)?;
+        let client = http_client(&config)?;
         let (queue, submissions) = mpsc::channel(config.queue_commands_max.max(1));
-        let batcher = Batcher { client, url, config };
+        let batcher = Batcher { client, url, config, introduction };
         let stop = tasks.stop();
         tasks.spawn("command-client", OnError::StopProcess, async move {
             batcher.run(submissions, stop).await;
@@ -117,10 +122,29 @@ impl Commands for HttpCommands {
     }
 }
 
+/// `path` on the server whose base URL is `base`.
+pub(crate) fn url_of(base: &str, path: &str) -> Result<reqwest::Url, HttpCommandsError> {
+    reqwest::Url::parse(base)
+        .and_then(|base| base.join(path))
+        .map_err(|source| HttpCommandsError::Url { url: base.to_owned(), source: source.into() })
+}
+
+/// A client within the configuration's limits.
+pub(crate) fn http_client(config: &HttpCommandsConfig) -> Result<reqwest::Client, HttpCommandsError> {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+        .timeout(Duration::from_millis(config.request_timeout_ms))
+        .tcp_nodelay(true)
+        .build()
+        .map_err(HttpCommandsError::Client)
+}
+
 struct Batcher {
     client: reqwest::Client,
     url: reqwest::Url,
     config: HttpCommandsConfig,
+    /// From node to node: the envelope travels whole, principal included.
+    introduction: Option<Introduction>,
 }
 
 impl Batcher {
@@ -136,8 +160,7 @@ impl Batcher {
             let room = commands_max - batch.len();
             if may_leave && room == 0 {
                 leaves_at = None;
-                let parts = by_principal(std::mem::take(&mut batch));
-                requests.extend(parts.map(|(principal, part)| self.post(principal, part)));
+                requests.extend(self.requests(std::mem::take(&mut batch)));
                 continue;
             }
             let leave = leaves_at.unwrap_or_else(Instant::now);
@@ -150,8 +173,7 @@ impl Batcher {
                 }
                 () = tokio::time::sleep_until(leave), if may_leave && leaves_at.is_some() => {
                     leaves_at = None;
-                    let parts = by_principal(std::mem::take(&mut batch));
-                    requests.extend(parts.map(|(principal, part)| self.post(principal, part)));
+                    requests.extend(self.requests(std::mem::take(&mut batch)));
                 }
             }
         }
@@ -166,40 +188,60 @@ impl Batcher {
         while requests.next().await.is_some() {}
     }
 
+    /// The requests that carry a batch: the principal belongs to the request, unless a node speaks to its peer.
+    fn requests(&self, batch: Vec<Submission>) -> impl Iterator<Item = impl Future<Output = ()>> {
+        let parts: Vec<_> = match &self.introduction {
+            Some(_) if batch.is_empty() => Vec::new(),
+            Some(_) => vec![(None, batch)],
+            None => by_principal(batch).map(|(principal, part)| (Some(principal), part)).collect(),
+        };
+        parts.into_iter().map(|(principal, part)| self.post(principal, part))
+    }
+
     /// Posts one body and hands the answers out as they come; whoever gets none is told why.
-    async fn post(&self, principal: Principal, batch: Vec<Submission>) {
+    async fn post(&self, principal: Option<Principal>, batch: Vec<Submission>) {
         let mut waiting = Waiting::new(&batch);
         let mut body = Vec::with_capacity(batch.len() * 512);
         for submission in &batch {
-            wire::write_line(&submission.envelope, &mut body);
+            match principal {
+                Some(_) => wire::write_line(&submission.envelope, &mut body),
+                None => wire::write_envelope(&submission.envelope, &mut body),
+            }
         }
         waiting.answers = batch.into_iter().map(|submission| Some(submission.answer)).collect();
         if let Err(source) = self.exchange(principal, body, &mut waiting).await {
             tracing::debug!(url = %self.url, error = %source, "a batch of commands was not answered in full");
-            let text = source.to_string();
-            waiting
-                .fail(|_| SubmitError::Transport { url: self.url.to_string(), source: text.clone().into() });
+            match source {
+                // Nothing has left this process.
+                Failed::Unreached(_) => waiting.fail(|_| SubmitError::ShardUnavailable),
+                Failed::Broken(source) => {
+                    let text = source.to_string();
+                    waiting.fail(|_| SubmitError::Transport {
+                        url: self.url.to_string(),
+                        source: text.clone().into(),
+                    });
+                }
+            }
         }
     }
 
     async fn exchange(
         &self,
-        principal: Principal,
+        principal: Option<Principal>,
         body: Vec<u8>,
         waiting: &mut Waiting,
-    ) -> Result<(), service_kit::BoxError> {
-        let mut response = self
-            .client
-            .post(self.url.clone())
-            .header("content-type", "application/x-ndjson")
-            .header("millrace-principal", principal.as_str())
-            .body(body)
-            .send()
-            .await
-            .map_err(describe)?;
+    ) -> Result<(), Failed> {
+        let mut request = self.client.post(self.url.clone()).header("content-type", "application/x-ndjson");
+        if let Some(principal) = principal {
+            request = request.header("millrace-principal", principal.as_str());
+        }
+        if let Some(introduction) = &self.introduction {
+            request = introduction.sign(request, &body);
+        }
+        let mut response = request.body(body).send().await?;
         if !response.status().is_success() {
             let status = response.status();
-            let problem = response.bytes().await.map_err(describe)?;
+            let problem = response.bytes().await?;
             return match serde_json::from_slice::<Problem>(&problem) {
                 Ok(problem) => {
                     waiting.fail(|command_id| wire::error(problem.clone(), command_id));
@@ -209,13 +251,14 @@ impl Batcher {
             };
         }
         let mut buffer = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(describe)? {
+        while let Some(chunk) = response.chunk().await? {
             let mut searched = buffer.len();
             buffer.extend_from_slice(&chunk);
             while let Some(at) = buffer[searched..].iter().position(|byte| *byte == b'\n') {
                 let line = buffer.split_to(searched + at + 1);
                 searched = 0;
-                waiting.answer(serde_json::from_slice(&line)?)?;
+                let line = serde_json::from_slice(&line).map_err(|e| Failed::Broken(e.into()))?;
+                waiting.answer(line).map_err(Failed::Broken)?;
             }
             if buffer.len() > self.config.answer_line_bytes_max {
                 return Err("an answer is longer than answer_line_bytes_max".into());
@@ -237,8 +280,37 @@ fn by_principal(batch: Vec<Submission>) -> impl Iterator<Item = (Principal, Vec<
     parts.into_iter()
 }
 
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// There was no connection: nothing was sent.
+    #[error("{0}")]
+    Unreached(service_kit::BoxError),
+    /// Anything later.
+    #[error("{0}")]
+    Broken(service_kit::BoxError),
+}
+
+impl From<reqwest::Error> for Failed {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_connect() { Self::Unreached(describe(error)) } else { Self::Broken(describe(error)) }
+    }
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Self {
+        Self::Broken(text.into())
+    }
+}
+
+impl From<&str> for Failed {
+    fn from(text: &str) -> Self {
+        Self::Broken(text.into())
+    }
+}
+
 /// The whole chain: reqwest's own text leaves out why.
-fn describe(error: reqwest::Error) -> service_kit::BoxError {
+pub(crate) fn describe(error: reqwest::Error) -> service_kit::BoxError {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(&error);
     while let Some(source) = next {

@@ -1,4 +1,5 @@
-//! The lines of the bulk route `POST /v1/commands`: NDJSON in, NDJSON out, one answer per line in the same order.
+//! The lines of the bulk route `POST /v1/commands`: NDJSON in, NDJSON out, one answer per line in the same order. Between
+//! nodes, `POST /internal/v1/commands` takes whole envelopes instead and answers alike.
 
 use schemas::{
     Accepted, AggregateType, Command, CommandEnvelope, CommandId, CorrelationId, ErrorCode, EventId,
@@ -11,6 +12,15 @@ use service_kit::Problem;
 use utoipa::ToSchema;
 
 use crate::{Answer, SubmitError};
+
+/// Where a node takes commands from its peers.
+pub const PEER_COMMANDS: &str = "/internal/v1/commands";
+/// Where a node answers questions of its peers.
+pub const PEER_FACTS: &str = "/internal/v1/facts";
+/// Request header between nodes: the proof over the body.
+pub const PROOF: &str = "millrace-proof";
+/// Request header between nodes: `single` or `bulk`, the queue that the commands wait in.
+pub const LANE: &str = "millrace-lane";
 
 /// One command, as the bulk route reads it. The principal comes with the request, not with the line.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -127,6 +137,12 @@ pub fn write_line(envelope: &CommandEnvelope, to: &mut Vec<u8>) {
         command: &envelope.command,
     };
     serde_json::to_writer(&mut *to, &line).expect("commands are made of strings, numbers, lists and maps");
+    to.push(b'\n');
+}
+
+/// Writes the whole of `envelope` as one line, its newline included, for a peer.
+pub fn write_envelope(envelope: &CommandEnvelope, to: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *to, envelope).expect("commands are made of strings, numbers, lists and maps");
     to.push(b'\n');
 }
 

@@ -114,6 +114,10 @@ impl Log for EmbeddedLog {
         self.store.config.log.partitions
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn open_writer(&self, shard: Shard) -> Result<Box<dyn ShardWriter>, Error> {
         let writer = EmbeddedWriter::open(Arc::clone(&self.store), self.requests.clone(), shard)?;
         Ok(Box::new(writer))

@@ -107,6 +107,10 @@ impl Log for KafkaLog {
         self.shared.config.log.partitions
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn open_writer(&self, shard: Shard) -> Result<Box<dyn ShardWriter>, Error> {
         Ok(Box::new(KafkaWriter::open(Arc::clone(&self.shared), shard)?))
     }

@@ -17,6 +17,9 @@ pub trait Log: Send + Sync + 'static {
     /// How many partitions every topic has.
     fn partitions(&self) -> u32;
 
+    /// Whether other processes may own shards of this log.
+    fn is_shared(&self) -> bool;
+
     /// Opens the writer of a shard. Fences every earlier writer of the shard; returns once no earlier write can still
     /// land. The term is greater than every earlier one of the shard and durably noted.
     ///

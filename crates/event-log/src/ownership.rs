@@ -28,6 +28,9 @@ pub trait Membership: Send + Sync {
     /// still assigned to it. Revocations or losses of all shards follow as events.
     fn leave_and_rejoin(&self) -> Result<(), Error>;
 
+    /// How many members the group has, this node included: whether there is somebody to hand shards over to.
+    fn members(&self) -> Result<usize, Error>;
+
     /// Leaves the group for good, at shutdown: revocations follow as events, then [`Ownership::next`] fails with
     /// [`Error::Closed`].
     fn leave(&self) -> Result<(), Error>;

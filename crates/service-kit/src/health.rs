@@ -1,5 +1,7 @@
 //! Whether the process makes progress (live) and can do its work (ready), as its components see themselves.
 
+mod description;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use crate::extract::Json;
 use crate::problem::Problem;
 
 /// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "status", content = "reason", rename_all = "snake_case")]
 pub enum ComponentStatus {
     /// Not yet able to work: the process is not ready.
@@ -27,8 +29,8 @@ pub enum ComponentStatus {
     Failed(String),
 }
 
-/// One component in a [`HealthReport`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One component in a health report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ComponentReport {
     /// The name that it registered under.
     pub name: String,
@@ -42,7 +44,7 @@ pub struct ComponentReport {
 }
 
 /// All components at one moment, sorted by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct HealthReport {
     /// Whether every component makes progress.
     pub live: bool,
@@ -99,6 +101,12 @@ impl Health {
     /// From now on the process is not ready: for the first phase of the shutdown, so that balancers look elsewhere.
     pub fn set_stopping(&self) {
         self.lock().stopping = true;
+    }
+
+    /// What [`Health::router`] serves, for the API's description.
+    #[must_use]
+    pub fn openapi() -> utoipa::openapi::OpenApi {
+        description::openapi()
     }
 
     /// How all components are now.

@@ -1,5 +1,6 @@
 //! Serving a router: bounded in connections, header time, body size and drain; panics and dead ends become problems.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONNECTION, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -94,6 +95,18 @@ pub async fn serve(
     stop: Stop,
     options: HttpOptions,
 ) -> Result<(), Error> {
+    serve_leaving(listener, router, Stop::new(), stop, options).await
+}
+
+/// As [`serve`]; from `leaving` on every answer closes its connection, so that callers come back to another node before
+/// this one stops.
+pub(crate) async fn serve_leaving(
+    listener: TcpListener,
+    router: Router,
+    leaving: Stop,
+    stop: Stop,
+    options: HttpOptions,
+) -> Result<(), Error> {
     let room = Arc::new(Semaphore::new(options.connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -105,7 +118,8 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer, place)) => {
-                let connection = connection(stream, peer, router.clone(), stop.clone(), options.clone());
+                let (leaving, stop) = (leaving.clone(), stop.clone());
+                let connection = connection(stream, peer, router.clone(), leaving, stop, options.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -141,14 +155,28 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(Tc
     Ok((stream, peer, place))
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Stop, options: HttpOptions) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    leaving: Stop,
+    stop: Stop,
+    options: HttpOptions,
+) {
     // Answers are small and whole: waiting to fill a packet (Nagle) only adds latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request.map(Body::new))
+        let (answer, leaving) = (router.clone().oneshot(request.map(Body::new)), leaving.clone());
+        async move {
+            let mut response = answer.await?;
+            if leaving.is_requested() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()

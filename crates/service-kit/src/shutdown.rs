@@ -1,12 +1,14 @@
 //! Ending in order: each phase leaves the next one something complete to work with.
 //!
-//! 1. **Stop accepting** – first, because nothing else can finish while new work arrives.
-//! 2. **Finish what runs** – requests in flight still need the shards, so the servers drain first and only then are the
+//! 1. **Hand over** – while everything is served still: other nodes take over what this one owns, and callers have time to
+//!    look elsewhere, told by the health report and by `Connection: close` on every answer.
+//! 2. **Stop accepting** – before the rest, because nothing else can finish while new work arrives.
+//! 3. **Finish what runs** – requests in flight still need the shards, so the servers drain first and only then are the
 //!    tasks asked to stop. Callers get their answers: nobody is left with an unknown outcome.
-//! 3. **Flush** – only now is there nothing left that could add to a buffer.
-//! 4. **Store progress** – after the flush, because a checkpoint may only cover effects that are durable; a crash before
+//! 4. **Flush** – only now is there nothing left that could add to a buffer.
+//! 5. **Store progress** – after the flush, because a checkpoint may only cover effects that are durable; a crash before
 //!    this point costs repeated work, never lost work.
-//! 5. **Telemetry** – last, because every step before it has something to say.
+//! 6. **Telemetry** – last, because every step before it has something to say.
 //!
 //! Each phase has to be done by its share of the total time, so that a client that never reads its answer cannot take the
 //! time in which progress is stored; what a phase leaves over goes to the next. A step that fails is reported, and the
@@ -26,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::error::{BoxError, Chain, Error, panic_message};
-use crate::http::{HttpOptions, serve};
+use crate::http::{HttpOptions, serve_leaving};
 use crate::stop::Stop;
 use crate::tasks::{OnError, TaskHandle, Tasks};
 use crate::units::Millis;
@@ -37,6 +39,8 @@ const EXIT_SECOND_SIGNAL: i32 = 130;
 /// The steps of a shutdown, in their order; the module says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Not ready any more, serving all the same; what is owned goes to other nodes.
+    HandOver,
     /// No new requests, commands, assignments.
     StopAccepting,
     /// Requests drain, then tasks end.
@@ -51,27 +55,35 @@ pub enum Phase {
 
 impl Phase {
     /// All of them in the order in which they run.
-    pub const ALL: [Self; 5] =
-        [Self::StopAccepting, Self::FinishRunning, Self::Flush, Self::StoreProgress, Self::Telemetry];
+    pub const ALL: [Self; 6] = [
+        Self::HandOver,
+        Self::StopAccepting,
+        Self::FinishRunning,
+        Self::Flush,
+        Self::StoreProgress,
+        Self::Telemetry,
+    ];
 
     /// The part of the total time, in percent, that is over when this phase has to be done.
     const fn due_percent(self) -> u32 {
         match self {
-            Self::StopAccepting => 20,
-            Self::FinishRunning => 75,
-            Self::Flush => 85,
-            Self::StoreProgress => 95,
+            Self::HandOver => 45,
+            Self::StopAccepting => 50,
+            Self::FinishRunning => 80,
+            Self::Flush => 88,
+            Self::StoreProgress => 96,
             Self::Telemetry => 100,
         }
     }
 }
 
 /// When the servers have to be drained, in percent of the total time; the tasks end between here and the phase's end.
-const DRAINED_PERCENT: u32 = 50;
+const DRAINED_PERCENT: u32 = 70;
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::HandOver => "hand-over",
             Self::StopAccepting => "stop-accepting",
             Self::FinishRunning => "finish-running",
             Self::Flush => "flush",
@@ -93,6 +105,7 @@ struct Registered {
 #[derive(Clone)]
 pub struct Shutdown {
     tasks: Tasks,
+    leaving: Stop,
     accepting: Stop,
     timeout: Duration,
     steps: Arc<Mutex<Vec<Registered>>>,
@@ -100,12 +113,12 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// The default of `shutdown_timeout_ms`.
-    pub const TIMEOUT_MS: Millis = Millis::new(10_000);
+    pub const TIMEOUT_MS: Millis = Millis::new(20_000);
 
     /// A shutdown without steps that ends `tasks` in [`Phase::FinishRunning`]. `timeout_ms` bounds the whole.
     #[must_use]
     pub fn new(tasks: Tasks, timeout_ms: Millis) -> Self {
-        Self { tasks, accepting: Stop::new(), timeout: timeout_ms.duration(), steps: Arc::default() }
+        Self { tasks, leaving: Stop::new(), accepting: Stop::new(), timeout: timeout_ms.duration(), steps: Arc::default() }
     }
 
     /// Requested at the start of [`Phase::StopAccepting`], before any task is asked to stop: for whatever lets work in.
@@ -135,8 +148,9 @@ impl Shutdown {
         router: Router,
         options: HttpOptions,
     ) -> TaskHandle {
+        let (leaving, stop) = (self.leaving.clone(), self.accepting());
         let server =
-            self.tasks.spawn(name, OnError::StopProcess, serve(listener, router, self.accepting(), options));
+            self.tasks.spawn(name, OnError::StopProcess, serve_leaving(listener, router, leaving, stop, options));
         let drained = server.clone();
         self.on(Phase::FinishRunning, name, move || async move {
             drained.ended().await;
@@ -177,6 +191,9 @@ impl Shutdown {
         let mut step_failure = None;
         for phase in Phase::ALL {
             tracing::debug!(%phase, "shutdown phase");
+            if phase == Phase::HandOver {
+                self.leaving.request();
+            }
             if phase == Phase::StopAccepting {
                 self.accepting.request();
             }
@@ -274,10 +291,11 @@ mod tests {
         record(&shutdown, Phase::Telemetry, "telemetry");
         record(&shutdown, Phase::StoreProgress, "checkpoint");
         record(&shutdown, Phase::StopAccepting, "listener");
+        record(&shutdown, Phase::HandOver, "shards");
         record(&shutdown, Phase::Flush, "producer");
         record(&shutdown, Phase::FinishRunning, "requests");
         shutdown.run().await.unwrap();
-        assert_eq!(*seen.lock().unwrap(), ["listener", "requests", "producer", "checkpoint", "telemetry"]);
+        assert_eq!(*seen.lock().unwrap(), ["shards", "listener", "requests", "producer", "checkpoint", "telemetry"]);
     }
 
     #[tokio::test]

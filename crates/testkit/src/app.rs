@@ -20,6 +20,8 @@ pub struct TestApp {
     folder: TempDir,
     port: u16,
     child: Option<Child>,
+    /// What the program is told to do: `up`, or `serve` and a part.
+    task: Vec<String>,
     client: reqwest::Client,
     flags: Vec<String>,
 }
@@ -56,6 +58,15 @@ impl TestApp {
 
     /// The same with further flags.
     pub async fn start_with(program: impl AsRef<Path>, shape: Shape, flags: &[&str]) -> Self {
+        Self::start_task(program, shape, &["up"], flags).await
+    }
+
+    /// Starts `program serve commands-api` as one of several nodes, and waits until it is ready. The topics must exist.
+    pub async fn start_node(program: impl AsRef<Path>, shape: Shape, flags: &[&str]) -> Self {
+        Self::start_task(program, shape, &["serve", "commands-api"], flags).await
+    }
+
+    async fn start_task(program: impl AsRef<Path>, shape: Shape, task: &[&str], flags: &[&str]) -> Self {
         let client = reqwest::Client::builder()
             .timeout(SOON)
             .build()
@@ -66,6 +77,7 @@ impl TestApp {
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
             port: free_port(),
             child: None,
+            task: task.iter().map(|word| (*word).to_owned()).collect(),
             client,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         };
@@ -82,7 +94,7 @@ impl TestApp {
             .open(self.log_file())
             .expect("the log file can be made");
         let child = Command::new(&self.program)
-            .arg("up")
+            .args(&self.task)
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .arg("--data-dir")
             .arg(self.data_dir())
@@ -126,6 +138,27 @@ impl TestApp {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// Stops it without its knowing (SIGSTOP), as a machine that sleeps.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// SIGTERM, without waiting for the end.
+    pub fn ask_to_end(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
+        kill(pid, signal).expect("a child that was not waited for can be signalled");
+    }
+
     /// `kill -9`, and waits for the end.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -136,9 +169,8 @@ impl TestApp {
 
     /// SIGTERM, and waits for the end (bounded; then it is killed and the test fails).
     pub fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
         let mut child = self.child.take().expect("it runs");
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
-        kill(pid, Signal::SIGTERM).expect("a child that was not waited for can be signalled");
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(status) = child.try_wait().expect("a child can be waited for") {

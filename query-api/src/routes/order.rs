@@ -104,6 +104,7 @@ pub(crate) struct OrdersQuery {
     /// Only this customer's.
     customer: Option<String>,
     /// Most items, 1 to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u64>,
     /// `next_cursor` of the page before; the first page without.
     cursor: Option<String>,

@@ -25,10 +25,13 @@ const ROWS_MAX: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct TotalsQuery {
     /// First day, `YYYY-MM-DD`; the first there is by default.
+    #[param(format = Date)]
     from: Option<String>,
     /// Last day, `YYYY-MM-DD`, included; the last there is by default.
+    #[param(format = Date)]
     to: Option<String>,
     /// Whose money, ISO 4217; needed only where orders, refunds and credits were in several currencies.
+    #[param(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct StreamQuery {
     /// Only events behind this version; 0 (all) by default.
     after: Option<u64>,
     /// Most events, 1 to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u64>,
 }
 

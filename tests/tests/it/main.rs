@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod checkout;
+mod cluster;
 mod crash;
 mod online_retail;
 mod shop;

@@ -9,13 +9,14 @@ mod figures;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use benches::machine;
 use clap::Parser;
 use event_log::{
     Batch, EmbeddedConfig, EmbeddedLog, Headers, KafkaConfig, KafkaLog, Log, LogConfig, NewRecord, Shard,
 };
 use schemas::{AggregateType, Timestamp};
 
-use crate::figures::{Figures, Run, machine};
+use crate::figures::{Figures, Run};
 
 /// Appends in a loop and prints latencies and rates.
 #[derive(Parser)]

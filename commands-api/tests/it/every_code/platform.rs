@@ -20,13 +20,18 @@ use super::shop::{Shop, problem};
 
 const RECEIVE: &str = "/v1/stock/P/receive";
 
+/// Nobody waits for a shard to come back.
+fn impatient() -> CommandsApiConfig {
+    CommandsApiConfig { handover_wait_ms: 0, ..CommandsApiConfig::default() }
+}
+
 async fn receive(app: &App) -> Reply {
     app.post(RECEIVE, json!({"quantity": 1})).await
 }
 
 /// Room for one request, which is taken by one whose body does not come.
 pub(super) async fn overloaded() -> Value {
-    let config = CommandsApiConfig { requests_in_flight_max: 1, ..CommandsApiConfig::default() };
+    let config = CommandsApiConfig { requests_in_flight_max: 1, ..impatient() };
     let app = App::start_with(config, HostConfig::default()).await;
     let never = futures::stream::pending::<Result<Bytes, std::io::Error>>();
     let request = Request::post(RECEIVE).header("content-type", "application/json");
@@ -55,14 +60,14 @@ pub(super) async fn shard_unavailable() -> Value {
 
 async fn with_failing_log() -> App {
     let host = HostConfig { answer_timeout_ms: 1_000, ..HostConfig::default() };
-    let app = App::start_with(CommandsApiConfig::default(), host).await;
+    let app = App::start_with(impatient(), host).await;
     app.fail_point.fail_before_sync();
     app
 }
 
 /// Somebody else opens the writers: nothing of a fenced one is written.
 pub(super) async fn not_written() -> Value {
-    let app = App::start().await;
+    let app = App::start_with(impatient(), HostConfig::default()).await;
     let log = app.log();
     let others: Vec<_> = (0..log.partitions()).map(|k| log.open_writer(Shard::new(k)).unwrap()).collect();
     let not_written = problem(receive(&app).await);
@@ -71,7 +76,7 @@ pub(super) async fn not_written() -> Value {
 }
 
 pub(super) async fn shutting_down() -> Value {
-    let app = App::start().await;
+    let app = App::start_with(impatient(), HostConfig::default()).await;
     app.host.stop();
     until(|| app.host.serving_now() == 0).await;
     let shutting_down = problem(receive(&app).await);

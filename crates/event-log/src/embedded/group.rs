@@ -230,6 +230,10 @@ impl Membership for EmbeddedMembership {
         Ok(())
     }
 
+    fn members(&self) -> Result<usize, Error> {
+        Ok(1)
+    }
+
     fn leave(&self) -> Result<(), Error> {
         self.leave.store(true, Ordering::SeqCst);
         Ok(())

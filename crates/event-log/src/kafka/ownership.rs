@@ -451,6 +451,16 @@ impl Membership for KafkaMembership {
         Ok(())
     }
 
+    fn members(&self) -> Result<usize, Error> {
+        let group = self.shared.config.shards_group();
+        let timeout = Duration::from_millis(self.shared.config.request_timeout_ms);
+        let groups = self
+            .consumer
+            .fetch_group_list(Some(&group), timeout)
+            .map_err(|e| Error::backend("asking for the group's members", e))?;
+        Ok(groups.groups().iter().find(|found| found.name() == group).map_or(0, |found| found.members().len()))
+    }
+
     fn leave(&self) -> Result<(), Error> {
         self.consumer.context().leave.store(true, Ordering::SeqCst);
         Ok(())

@@ -1,0 +1,130 @@
+//! What all rows share: the options, the servers beside us, and the report.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::Options;
+use crate::platform::{Place, Shape};
+use crate::report::{Report, Row, Run};
+use crate::server::{Server, free_address};
+
+/// One measurement from its start to its table.
+pub(crate) struct Session {
+    pub(crate) options: Options,
+    pub(crate) place: Place,
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) ceiling: Beside,
+    pub(crate) peer: Option<Beside>,
+    pub(crate) report: Report,
+}
+
+/// A server that ours is held against.
+pub(crate) struct Beside {
+    pub(crate) server: Server,
+    pub(crate) name: &'static str,
+    /// All its runs of one-event receives, by connections.
+    pub(crate) runs: BTreeMap<usize, Vec<Run>>,
+}
+
+impl Session {
+    /// Starts the ceiling, and the peer where there is a database for it.
+    pub(crate) fn start(options: Options) -> anyhow::Result<Self> {
+        let place = Place::new(options.program.clone(), options.dir.clone())?;
+        let ours = std::env::current_exe()?;
+        let mut report = Report::default();
+        let ceiling = beside(&place, "HTTP ceiling", |address| {
+            let mut command = Command::new(&ours);
+            command.args(["ceiling", address]);
+            command
+        })?;
+        let peer = options.postgres.as_ref().map(|database| {
+            let program = ours.with_file_name("peer_postgres");
+            anyhow::ensure!(
+                program.is_file(),
+                "{} is missing: `cargo xtask bench commands` makes it",
+                program.display()
+            );
+            let peer = beside(&place, "peer", |address| {
+                let mut command = Command::new(&program);
+                command.args([database, address]);
+                command
+            })?;
+            Ok(peer)
+        });
+        let peer = peer.transpose()?;
+        let mut shapes = vec![Shape::Embedded];
+        shapes.extend(options.kafka.clone().map(Shape::Kafka));
+        shapes.retain(|shape| {
+            options.shapes.is_empty() || options.shapes.iter().any(|name| name == shape.name())
+        });
+        anyhow::ensure!(!shapes.is_empty(), "none of the shapes can be had here: kafka needs --kafka");
+        conditions(&options, &place, &shapes, peer.as_ref(), &mut report)?;
+        Ok(Self { options, place, shapes, ceiling, peer, report })
+    }
+
+    /// Ends the servers, prints the table and writes the file.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        for beside in [self.peer, Some(self.ceiling)].into_iter().flatten() {
+            for (connections, runs) in beside.runs {
+                let name = format!("receive, {}, {connections} connections", beside.name);
+                self.report.rows.push(Row::of_runs(name, runs));
+            }
+        }
+        println!("\n{}", self.report.table());
+        if let Some(file) = &self.options.json {
+            let json = serde_json::to_string_pretty(&self.report)?;
+            std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn beside(
+    place: &Place,
+    name: &'static str,
+    command: impl FnOnce(&str) -> Command,
+) -> anyhow::Result<Beside> {
+    let address = free_address()?;
+    let log = place.folder.path().join(format!("{name}.log"));
+    let (server, _) = Server::start(&mut command(&address.to_string()), address, &log)?;
+    Ok(Beside { server, name, runs: BTreeMap::new() })
+}
+
+fn conditions(
+    options: &Options,
+    place: &Place,
+    shapes: &[Shape],
+    peer: Option<&Beside>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let version = Command::new(&place.program).arg("--version").output().context("cannot start millrace")?;
+    report.condition(format!("machine: {}", benches::machine()));
+    report.condition(format!(
+        "program: {} ({}); folders in {}",
+        String::from_utf8_lossy(&version.stdout).trim(),
+        if cfg!(debug_assertions) { "DEBUG generator" } else { "release" },
+        place.folder.path().display()
+    ));
+    match peer {
+        Some(peer) => report.condition(peer.server.log_text().trim().to_owned()),
+        None => report.condition("peer: not measured, for --postgres URL was not given"),
+    }
+    if !shapes.iter().any(|shape| matches!(shape, Shape::Kafka(_))) {
+        report.condition("kafka: not measured");
+    }
+    let bounds = options.bounds();
+    report.condition(format!(
+        "load: {} rounds of {} s after {} s of warm-up each, sides taking turns; seed {}; {} stock streams, {}; client, \
+         servers and stores share the cores. × peer and % ceiling are medians of the rounds' ratios. Embedded: one fsync \
+         per group commit; kafka: acks=all in committed transactions",
+        options.rounds(),
+        bounds.measure.as_secs_f64(),
+        bounds.warm_up.as_secs_f64(),
+        options.seed,
+        options.streams,
+        if options.zipf { "Zipf" } else { "uniform" },
+    ));
+    Ok(())
+}

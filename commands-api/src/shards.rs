@@ -1,0 +1,303 @@
+//! Every shard, wherever it is decided: on this node, or on the one that owns it.
+//!
+//! Callers use any node. A command for a shard that is decided elsewhere is passed on to its owner, over one hop at most;
+//! while a shard changes hands the command waits, up to `handover_wait_ms`, and is submitted again under the same id.
+//! That is always safe: the same command id has the same outcome on whichever node it is decided.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aggregate_host::{CartFacts, HostAnswer, HostError, HostHandle, Lane, ProductFacts};
+use async_trait::async_trait;
+use command_client::{Answer, Commands, Peer, PeerLane, SubmitError};
+use schemas::stock::StockLevels;
+use schemas::{CartId, CommandEnvelope, Currency, InstallationSecret, Sku, StreamId};
+use service_kit::Tasks;
+use tokio::time::Instant;
+
+use crate::facts::{Facts, Question};
+
+/// How long an overloaded shard is left alone, milliseconds: some turns of its loop.
+const RETRY_AFTER_MS: u64 = 50;
+/// First and longest pause before a shard without an owner is looked for again; news of its owner end it early.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// All shards as callers on this node see them; a cheap clone.
+///
+/// As the port [`Commands`] it is trusted: there are no permissions on this way.
+#[derive(Clone)]
+pub struct Shards(Arc<Inner>);
+
+struct Inner {
+    host: HostHandle,
+    peers: Option<Peers>,
+    handover_wait: Duration,
+}
+
+/// The other nodes that have been asked so far, by address.
+struct Peers {
+    tasks: Tasks,
+    secret: Option<Arc<InstallationSecret>>,
+    known: Mutex<HashMap<String, Peer>>,
+}
+
+impl Shards {
+    /// The shards of a log that no other node shares. `handover_wait` bounds how long a command waits for its shard.
+    pub fn alone(host: HostHandle, handover_wait: Duration) -> Self {
+        Self(Arc::new(Inner { host, peers: None, handover_wait }))
+    }
+
+    /// The shards of a log that nodes share. `secret` proves to the others who we are, and to us who they are; without
+    /// one, nodes believe only each other on the same machine.
+    pub fn shared(
+        host: HostHandle,
+        handover_wait: Duration,
+        secret: Option<InstallationSecret>,
+        tasks: &Tasks,
+    ) -> Self {
+        let peers = Peers { tasks: tasks.clone(), secret: secret.map(Arc::new), known: Mutex::default() };
+        Self(Arc::new(Inner { host, peers: Some(peers), handover_wait }))
+    }
+
+    /// The shards that are decided here.
+    pub fn host(&self) -> &HostHandle {
+        &self.0.host
+    }
+
+    pub(crate) fn secret(&self) -> Option<&InstallationSecret> {
+        self.0.peers.as_ref()?.secret.as_deref()
+    }
+
+    /// Whether other nodes may ask us.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.0.peers.is_some()
+    }
+
+    /// Decides a command, here or at its owner's, and waits until the outcome is durable.
+    pub(crate) async fn submit(
+        &self,
+        envelope: Arc<CommandEnvelope>,
+        lane: Lane,
+    ) -> Result<HostAnswer, HostError> {
+        let mut waiting = Waiting::new(self, &envelope);
+        loop {
+            let error = match self.attempt(&envelope, lane).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            waiting.after(error).await?;
+        }
+    }
+
+    async fn attempt(&self, envelope: &Arc<CommandEnvelope>, lane: Lane) -> Result<HostAnswer, HostError> {
+        let here = self.0.host.enqueue(Arc::clone(envelope), lane);
+        match here {
+            Ok(pending) => pending.await,
+            Err(error @ (HostError::ShardUnavailable { .. } | HostError::ShuttingDown)) => {
+                let Some(peer) = self.owner_of(&envelope.command.stream()) else { return Err(error) };
+                let lane = match lane {
+                    Lane::Single => PeerLane::Single,
+                    Lane::Bulk => PeerLane::Bulk,
+                };
+                match peer.submit((**envelope).clone(), lane).await {
+                    Ok(Answer { outcome, replayed, .. }) => Ok(HostAnswer { outcome, replayed }),
+                    Err(refused) => Err(host_error(refused, envelope, &error)),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn owner_of(&self, stream: &StreamId) -> Option<Peer> {
+        let peers = self.0.peers.as_ref()?;
+        let owner = self.0.host.owner(self.0.host.shard_of(stream))?;
+        peers.get(&owner.address)
+    }
+
+    /// The product, with its price in `currency`; `None` when there is none.
+    pub(crate) async fn product(
+        &self,
+        sku: &Sku,
+        currency: Currency,
+    ) -> Result<Option<ProductFacts>, HostError> {
+        let question = Question::Product { sku: sku.clone(), currency };
+        match self.ask(question).await? {
+            Facts::Product(product) => Ok(product),
+            _ => Err(self.strange_answer(&StreamId::product(sku))),
+        }
+    }
+
+    /// The counters of a SKU; all nothing when it never had any.
+    pub(crate) async fn stock_levels(&self, sku: &Sku) -> Result<StockLevels, HostError> {
+        match self.ask(Question::StockLevels { sku: sku.clone() }).await? {
+            Facts::StockLevels(levels) => Ok(levels),
+            _ => Err(self.strange_answer(&StreamId::stock(sku))),
+        }
+    }
+
+    /// The cart; `None` when there is none.
+    pub(crate) async fn cart(&self, id: &CartId) -> Result<Option<CartFacts>, HostError> {
+        match self.ask(Question::Cart { id: id.clone() }).await? {
+            Facts::Cart(cart) => Ok(cart),
+            _ => Err(self.strange_answer(&StreamId::from(id))),
+        }
+    }
+
+    /// Whether the stream has any event.
+    pub(crate) async fn exists(&self, stream: &StreamId) -> Result<bool, HostError> {
+        match self.ask(Question::Exists { stream: stream.clone() }).await? {
+            Facts::Exists(exists) => Ok(exists),
+            _ => Err(self.strange_answer(stream)),
+        }
+    }
+
+    /// Asks here or the owner; waits as commands do while the shard changes hands.
+    async fn ask(&self, question: Question) -> Result<Facts, HostError> {
+        let stream = question.stream();
+        let started = Instant::now();
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match question.answer(&self.0.host).await {
+                Ok(facts) => return Ok(facts),
+                Err(error) => error,
+            };
+            if !matches!(error, HostError::ShardUnavailable { .. } | HostError::ShuttingDown) {
+                return Err(error);
+            }
+            if let Some(peer) = self.owner_of(&stream) {
+                match peer.ask(&question).await {
+                    Ok(facts) => return Ok(facts),
+                    Err(refused) => tracing::debug!(%stream, error = %refused, "a peer did not answer"),
+                }
+            }
+            if started.elapsed() >= self.0.handover_wait {
+                return Err(error);
+            }
+            self.pause(&mut pause).await;
+        }
+    }
+
+    /// Waits for news of the owners, a little while at most.
+    async fn pause(&self, pause: &mut Duration) {
+        let mut changes = self.0.host.changes();
+        let _ = tokio::time::timeout(*pause, changes.changed()).await;
+        *pause = (*pause * 2).min(PAUSES.1);
+    }
+
+    fn strange_answer(&self, stream: &StreamId) -> HostError {
+        let shard = self.0.host.shard_of(stream).partition();
+        tracing::error!(%stream, "a peer answered another question: is it of another version?");
+        HostError::ShardUnavailable { shard }
+    }
+}
+
+impl Peers {
+    fn get(&self, address: &str) -> Option<Peer> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(peer) = known.get(address) {
+            return Some(peer.clone());
+        }
+        match Peer::start(&self.tasks, address, self.secret.clone()) {
+            Ok(peer) => {
+                known.insert(address.to_owned(), peer.clone());
+                Some(peer)
+            }
+            Err(error) => {
+                tracing::error!(address, error = %service_kit::Chain(&error), "a shard's owner cannot be asked");
+                None
+            }
+        }
+    }
+}
+
+/// One command's patience.
+struct Waiting<'a> {
+    shards: &'a Shards,
+    envelope: &'a CommandEnvelope,
+    started: Instant,
+    pause: Duration,
+    /// An attempt may have taken effect: from then on only an outcome is an answer, or "not known".
+    in_doubt: bool,
+    was_not_written: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(shards: &'a Shards, envelope: &'a CommandEnvelope) -> Self {
+        Self {
+            shards,
+            envelope,
+            started: Instant::now(),
+            pause: PAUSES.0,
+            in_doubt: false,
+            was_not_written: false,
+        }
+    }
+
+    /// Waits before the next attempt, where there is to be one; otherwise says how it ends.
+    async fn after(&mut self, error: HostError) -> Result<(), HostError> {
+        let again = match &error {
+            HostError::ShardUnavailable { .. } | HostError::ShuttingDown => true,
+            HostError::OutcomeUnknown { .. } => {
+                self.in_doubt = true;
+                // Asked again, the shard knows; without peers nobody but this node's own shard could have decided it.
+                self.shards.has_peers()
+            }
+            // The log refused it: decided once more, in case only the shard's owner had changed.
+            HostError::NotWritten => !std::mem::replace(&mut self.was_not_written, true),
+            HostError::Overloaded { .. } | HostError::IdReused { .. } => false,
+        };
+        if !again || self.started.elapsed() >= self.shards.0.handover_wait {
+            let command_id = self.envelope.command_id;
+            return Err(if self.in_doubt { HostError::OutcomeUnknown { command_id } } else { error });
+        }
+        self.shards.pause(&mut self.pause).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Commands for Shards {
+    async fn submit(&self, envelope: CommandEnvelope) -> Result<Answer, SubmitError> {
+        let command_id = envelope.command_id;
+        let answer = Self::submit(self, Arc::new(envelope), Lane::Single).await.map_err(submit_error)?;
+        Ok(Answer { command_id, outcome: answer.outcome, replayed: answer.replayed })
+    }
+}
+
+fn submit_error(error: HostError) -> SubmitError {
+    match error {
+        HostError::Overloaded { .. } => SubmitError::Overloaded { retry_after_ms: RETRY_AFTER_MS },
+        HostError::ShardUnavailable { .. } => SubmitError::ShardUnavailable,
+        HostError::NotWritten => SubmitError::NotWritten,
+        HostError::OutcomeUnknown { command_id } => SubmitError::OutcomeUnknown { command_id },
+        HostError::IdReused { command_id } => SubmitError::KeyReused { command_id },
+        HostError::ShuttingDown => SubmitError::ShuttingDown,
+    }
+}
+
+/// What a peer's refusal means here; `unavailable` says that the shard is not served.
+fn host_error(error: SubmitError, envelope: &CommandEnvelope, unavailable: &HostError) -> HostError {
+    let command_id = envelope.command_id;
+    match error {
+        SubmitError::Overloaded { .. } => {
+            let shard = match unavailable {
+                HostError::ShardUnavailable { shard } => *shard,
+                _ => 0,
+            };
+            HostError::Overloaded { shard, waiting: 0 }
+        }
+        SubmitError::ShardUnavailable => unavailable.clone(),
+        SubmitError::NotWritten => HostError::NotWritten,
+        SubmitError::KeyReused { .. } => HostError::IdReused { command_id },
+        SubmitError::ShuttingDown => HostError::ShuttingDown,
+        SubmitError::Invalid { code, detail } => {
+            // What this node has checked, a peer takes, unless it does not believe us: nothing was done.
+            tracing::error!(%command_id, %code, detail, "a peer does not take our commands: do the installation secrets differ?");
+            unavailable.clone()
+        }
+        SubmitError::OutcomeUnknown { .. } | SubmitError::Transport { .. } => {
+            HostError::OutcomeUnknown { command_id }
+        }
+    }
+}

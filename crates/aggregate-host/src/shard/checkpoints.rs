@@ -1,0 +1,121 @@
+//! Checkpoints: what the state store lacks goes there now and then, on a thread of its own.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{ShardContext, ShardWorker};
+use crate::StartError;
+use crate::state_store::{Checkpoint, StateStore};
+
+/// A checkpoint that was tried, and what came of it.
+type Flushed = (Checkpoint, Result<(), StartError>);
+
+/// The thread that writes checkpoints; one is under way at a time.
+pub(super) struct Flusher {
+    checkpoints: Sender<Checkpoint>,
+    flushed: Receiver<Flushed>,
+    is_busy: bool,
+}
+
+impl Flusher {
+    pub(super) fn start(store: &StateStore, context: &ShardContext) -> Self {
+        let (checkpoints, to_write) = bounded::<Checkpoint>(1);
+        // One checkpoint is under way at a time, so one answer fits always.
+        let (written, flushed) = bounded(1);
+        let (store, config) = (store.clone(), context.config.clone());
+        let name = format!("checkpoint-{}", context.shard);
+        context.tasks.spawn_thread(name, service_kit::OnError::Log, move |_| {
+            for checkpoint in to_write {
+                let result = store.write(&checkpoint, &config);
+                if written.send((checkpoint, result)).is_err() {
+                    break;
+                }
+            }
+            Ok::<_, StartError>(())
+        });
+        Self { checkpoints, flushed, is_busy: false }
+    }
+}
+
+impl ShardWorker {
+    /// Begins a checkpoint when enough has gathered or enough time has passed, and none is being written.
+    pub(super) fn checkpoint_if_due(&mut self) {
+        if self.flusher.is_busy {
+            match self.flusher.flushed.try_recv() {
+                Ok(flushed) => self.flush_ended(flushed),
+                Err(_) => return,
+            }
+        }
+        let unsaved = self.states.unsaved().max(self.dedupe.unsaved());
+        let interval = Duration::from_millis(self.context.config.checkpoint_interval_ms);
+        let due = unsaved >= self.context.config.checkpoint_commands_max
+            || self.last_checkpoint.elapsed() >= interval;
+        if due && unsaved > 0 {
+            self.last_checkpoint = Instant::now();
+            let checkpoint = self.checkpoint();
+            self.flusher.is_busy = self.flusher.checkpoints.send(checkpoint).is_ok();
+        }
+    }
+
+    /// What the store lacks; it counts as saved until [`Self::flush_ended`] says otherwise.
+    fn checkpoint(&mut self) -> Checkpoint {
+        Checkpoint {
+            states: self.states.begin_flush(),
+            outcomes: self.dedupe.begin_flush(),
+            cursors: self.cursors.clone(),
+            now: self.now(),
+        }
+    }
+
+    fn flush_ended(&mut self, (checkpoint, result): Flushed) {
+        self.flusher.is_busy = false;
+        match result {
+            Ok(()) => {
+                self.dedupe.flushed();
+                self.states.trim();
+            }
+            // Nothing has left memory since: all of it belongs to the next checkpoint again.
+            Err(error) => {
+                tracing::error!(shard = %self.context.shard, error = %service_kit::Chain(&error), "checkpoint failed");
+                self.dedupe.not_flushed();
+                for (stream, ..) in &checkpoint.states {
+                    self.states.touch(stream);
+                }
+            }
+        }
+    }
+
+    /// Waits for the checkpoint that is being written, if one is.
+    pub(super) fn wait_for_flush(&mut self) {
+        if self.flusher.is_busy
+            && let Ok(flushed) = self.flusher.flushed.recv()
+        {
+            self.flush_ended(flushed);
+        }
+    }
+
+    /// Brings the store up to date before going on.
+    pub(super) fn checkpoint_now(&mut self) -> Result<(), StartError> {
+        self.wait_for_flush();
+        if self.states.is_dirty() || self.dedupe.unsaved() > 0 {
+            let checkpoint = self.checkpoint();
+            let result = self.store.write(&checkpoint, &self.context.config);
+            let failed = result.as_ref().err().map(ToString::to_string);
+            self.flush_ended((checkpoint, result));
+            if let Some(reason) = failed {
+                let path = self.context.state_folder.clone();
+                return Err(StartError::StateStore { path, source: reason.into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::checkpoint_now`], where going on without is right: the store is disposable, and whoever comes next
+    /// folds from the checkpoint before.
+    pub(super) fn checkpoint_or_warn(&mut self) {
+        if let Err(error) = self.checkpoint_now() {
+            tracing::warn!(shard = %self.context.shard, %error, "the last checkpoint of the state store was not written");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Several nodes on one Kafka log: callers use any of them, and a shard changes hands without their noticing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::{Shape, TestApp, eventually};
+
+use crate::shop::PROGRAM;
+
+/// Units that every command brings.
+const SKUS: usize = 40;
+/// How long a takeover may take (the promise), as against how long a command may wait.
+const TAKEOVER: Duration = Duration::from_secs(10);
+
+/// Nodes on one log of four shards.
+struct Cluster {
+    nodes: Vec<TestApp>,
+    shape: Shape,
+}
+
+impl Cluster {
+    /// `None` without a broker.
+    async fn start(size: usize) -> Option<Self> {
+        let shape = Shape::kafka()?;
+        let Shape::Kafka { bootstrap, namespace } = &shape else { unreachable!("it is Kafka's") };
+        let topics = std::process::Command::new(PROGRAM)
+            .args(["topics", "init", "--kafka", bootstrap, "--namespace", namespace, "--partitions", "4"])
+            .output()
+            .unwrap();
+        assert!(topics.status.success(), "{}", String::from_utf8_lossy(&topics.stderr));
+        let mut nodes = Vec::new();
+        for _ in 0..size {
+            nodes.push(TestApp::start_node(PROGRAM, shape.clone(), &[]).await);
+        }
+        Some(Self { nodes, shape })
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(TestApp::url).collect()
+    }
+
+    /// Waits until the shards are spread over this many nodes.
+    async fn is_spread(&self, over: usize) {
+        eventually("the shards are spread", || async {
+            let mut owners = 0;
+            let mut served = 0;
+            for node in &self.nodes {
+                let serving = serving(&node.url()).await;
+                owners += usize::from(serving > 0);
+                served += serving;
+            }
+            (owners == over && served == 4).then_some(())
+        })
+        .await;
+    }
+
+    /// Reads the whole log and checks its promises.
+    async fn verify(&self) -> Value {
+        let Shape::Kafka { bootstrap, namespace } = &self.shape else { unreachable!("it is Kafka's") };
+        let output = tokio::process::Command::new(PROGRAM)
+            .args(["verify", "--kafka", bootstrap, "--namespace", namespace, "--json"])
+            .output()
+            .await
+            .unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!(report["violation_count"], 0, "{report:#}");
+        report
+    }
+}
+
+async fn serving(url: &str) -> u64 {
+    let Ok(answer) = reqwest::get(format!("{url}/admin/v1/status")).await else { return 0 };
+    let status: Value = answer.json().await.unwrap_or_default();
+    status["shards"]["serving"].as_u64().unwrap_or_default()
+}
+
+/// Clients that receive one unit at a time, each command under a key of its own, through whichever node is ready.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<tokio::task::JoinHandle<Told>>,
+    accepted: Arc<AtomicU64>,
+}
+
+/// What a client was told.
+#[derive(Default)]
+struct Told {
+    accepted: u64,
+    failed: Vec<String>,
+    slowest: Duration,
+}
+
+impl Load {
+    fn start(urls: &[String], clients: usize) -> Self {
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let clients = (0..clients).map(|number| {
+            let (urls, stop, accepted) = (urls.to_vec(), Arc::clone(&stop), Arc::clone(&accepted));
+            tokio::spawn(client(number, urls, stop, accepted))
+        });
+        Self { clients: clients.collect(), stop, accepted }
+    }
+
+    /// Waits until so many more were accepted.
+    async fn goes_on(&self, by: u64) {
+        let from = self.accepted.load(Ordering::SeqCst);
+        eventually("commands are accepted", || async {
+            (self.accepted.load(Ordering::SeqCst) >= from + by).then_some(())
+        })
+        .await;
+    }
+
+    async fn end(self) -> Told {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut all = Told::default();
+        for client in self.clients {
+            let told = client.await.unwrap();
+            all.accepted += told.accepted;
+            all.failed.extend(told.failed);
+            all.slowest = all.slowest.max(told.slowest);
+        }
+        println!("{} accepted, slowest {:?}", all.accepted, all.slowest);
+        all
+    }
+}
+
+async fn client(number: usize, urls: Vec<String>, stop: Arc<AtomicBool>, accepted: Arc<AtomicU64>) -> Told {
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().unwrap();
+    let mut told = Told::default();
+    let mut turn = number;
+    while !stop.load(Ordering::SeqCst) {
+        turn += 1;
+        let url = &urls[turn % urls.len()];
+        // As a balancer asks: a node that does not answer soon is none to use.
+        let is_ready = http.get(format!("{url}/health/ready")).timeout(Duration::from_millis(500)).send().await;
+        if !is_ready.is_ok_and(|answer| answer.status().is_success()) {
+            continue;
+        }
+        let sku = (number * 31 + turn) % SKUS;
+        let started = Instant::now();
+        let answer = http
+            .post(format!("{url}/v1/stock/sku-{sku}/receive"))
+            .header("Idempotency-Key", format!("{number}-{turn}"))
+            .json(&json!({"quantity": 1}))
+            .send()
+            .await;
+        told.slowest = told.slowest.max(started.elapsed());
+        match answer {
+            Ok(answer) if answer.status().is_success() => {
+                told.accepted += 1;
+                accepted.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(answer) => {
+                let status = answer.status();
+                told.failed.push(format!("{url}: {status} {}", answer.text().await.unwrap_or_default()));
+            }
+            Err(error) => told.failed.push(format!("{url}: {error:?}")),
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_takes_any_command() {
+    let Some(cluster) = Cluster::start(2).await else { return };
+    cluster.is_spread(2).await;
+    for node in &cluster.nodes {
+        for sku in 0..20 {
+            let path = format!("/v1/stock/sku-{sku}/receive");
+            let key = format!("once-{sku}");
+            let answer = node.post_once(&key, &path, json!({"quantity": 3})).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.body["version"], 1, "the same key is the same command on both nodes: {answer:?}");
+        }
+        let product = json!({"sku": "MUG", "name": "Mug"});
+        node.post_once("mug", "/v1/products", product).await.ok();
+        let price = json!({"price": {"amount_minor": 455, "currency": "GBP"}});
+        node.post_once("price", "/v1/products/MUG/price", price).await.ok();
+        node.post_once("publish", "/v1/products/MUG/publish", json!({})).await.ok();
+    }
+    // Prices are looked up wherever the product's shard is.
+    for (node, number) in cluster.nodes.iter().zip(0..) {
+        for order in 0..10 {
+            let order = json!({"id": format!("{number}-{order}"), "country": "United Kingdom", "lines": [{"sku": "MUG", "quantity": 1}]});
+            node.post("/v1/orders", order).await.ok();
+        }
+    }
+    cluster.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shards_of_a_killed_node_are_served_by_the_other_within_ten_seconds() {
+    let Some(mut cluster) = Cluster::start(2).await else { return };
+    cluster.is_spread(2).await;
+    let load = Load::start(&cluster.urls(), 16);
+    load.goes_on(200).await;
+    cluster.nodes[0].kill();
+    let killed = Instant::now();
+    eventually("the other node serves all shards", || async {
+        (serving(&cluster.nodes[1].url()).await == 4).then_some(())
+    })
+    .await;
+    let took = killed.elapsed();
+    println!("taken over after {took:?}");
+    assert!(took < TAKEOVER, "{took:?}");
+    load.goes_on(200).await;
+    let told = load.end().await;
+    // What was under way on the killed node broke off; everything else was answered.
+    assert!(told.failed.iter().all(|failure| failure.contains(&cluster.nodes[0].url())), "{:#?}", told.failed);
+    let report = cluster.verify().await;
+    assert!(report["events"].as_u64().unwrap() >= told.accepted, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_both_nodes_are_restarted_one_after_the_other() {
+    let Some(mut cluster) = Cluster::start(2).await else { return };
+    cluster.is_spread(2).await;
+    let load = Load::start(&cluster.urls(), 16);
+    for node in 0..2 {
+        load.goes_on(100).await;
+        let status = cluster.nodes[node].terminate();
+        assert!(status.success(), "{status}\n{}", cluster.nodes[node].log());
+        load.goes_on(100).await;
+        cluster.nodes[node].launch().await;
+    }
+    load.goes_on(100).await;
+    let told = load.end().await;
+    assert!(told.failed.is_empty(), "{:#?}", told.failed);
+    let report = cluster.verify().await;
+    assert_eq!(report["events"], told.accepted, "each accepted command is one event: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_wakes_up_after_it_was_replaced_writes_nothing_and_fences_nobody() {
+    let Some(cluster) = Cluster::start(2).await else { return };
+    cluster.is_spread(2).await;
+    let load = Load::start(&cluster.urls(), 16);
+    load.goes_on(200).await;
+    cluster.nodes[0].freeze();
+    eventually("the other node serves all shards", || async {
+        (serving(&cluster.nodes[1].url()).await == 4).then_some(())
+    })
+    .await;
+    load.goes_on(50).await;
+    cluster.nodes[0].thaw();
+    // The zombie finds out, and the shards are shared again.
+    cluster.is_spread(2).await;
+    load.goes_on(200).await;
+    let told = load.end().await;
+    let honest = ["outcome_unknown", "not_written", "shard_unavailable", "TimedOut"];
+    for failure in &told.failed {
+        assert!(honest.iter().any(|code| failure.contains(code)), "{failure}");
+    }
+    let report = cluster.verify().await;
+    assert!(report["events"].as_u64().unwrap() >= told.accepted, "{report}");
+}
