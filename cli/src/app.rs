@@ -263,9 +263,7 @@ impl Starting {
         let stop = self.tasks.stop();
         let total = host.partitions() as usize;
         let mut changes = host.changes();
-        let all = async {
-            while host.reachable_now() < total && changes.changed().await.is_ok() {}
-        };
+        let all = async { while host.reachable_now() < total && changes.changed().await.is_ok() {} };
         tokio::select! {
             waited = tokio::time::timeout(self.config.start_timeout_ms.duration(), all) => if waited.is_err() {
                 // Not an error: a shard whose state folder was deleted takes as long as its log is long. Its commands wait,

@@ -92,22 +92,23 @@ fn text(value: String) -> HeaderValue {
 #[allow(dead_code, reason = "read by the description only; call.rs reads the headers")]
 pub(crate) struct CommandHeaders {
     /// 1 to 255 visible characters. The same key from the same principal is the same command: repeating it is safe.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[param(nullable = false, rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     idempotency_key: Option<String>,
     /// Repeats the command of this id (an earlier answer names it); not together with `Idempotency-Key`.
-    #[param(rename = "Millrace-Command-Id", format = Uuid)]
+    #[param(nullable = false, rename = "Millrace-Command-Id", format = Uuid)]
     command_id: Option<String>,
     /// The version at which the caller believes the stream, in quotes; at another one nothing is done (412).
-    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$", example = "\"3\"")]
+    #[param(nullable = false, rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$", example = "\"3\"")]
     if_match: Option<String>,
     /// Who asks; believed on loopback connections only.
     #[param(
+        nullable = false,
         rename = "Millrace-Principal",
-        max_length = 128,
-        pattern = "^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]*[A-Za-z0-9._~:@+-])?$"
+        pattern = "^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?$"
     )]
     principal: Option<String>,
     /// W3C trace context; recorded with the events.
+    #[param(nullable = false)]
     traceparent: Option<String>,
 }
 

@@ -3,8 +3,9 @@
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
+use schemas::ErrorCode;
 use serde::de::DeserializeOwned;
-use service_kit::{Json, Path, parse_json, read_body};
+use service_kit::{Json, Path, Problem, parse_json, read_body};
 
 use crate::error::ApiError;
 
@@ -21,9 +22,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if bytes.is_empty() {
             return Ok(Self(parse_json(b"{}")?));
         }
-        let Json(value) = Json::from_request(Request::from_parts(head, HttpBody::from(bytes)), state).await?;
+        let request = Request::from_parts(head, HttpBody::from(bytes.clone()));
+        let Json(value) = Json::from_request(request, state).await?;
+        require_object(&bytes)?;
         Ok(Self(value))
     }
+}
+
+/// Refuses JSON that is no object. Serde reads a struct from a list of its fields as well; the description does not.
+pub(crate) fn require_object(text: &[u8]) -> Result<(), Problem> {
+    if text.trim_ascii_start().starts_with(b"{") {
+        return Ok(());
+    }
+    Err(Problem::of(ErrorCode::InvalidValue).detail("this is no JSON object"))
 }
 
 /// The parameters in the path.

@@ -26,6 +26,7 @@ pub struct Page<T> {
 
 /// Which page.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// Most items, 1 to 1,000; 100 by default.

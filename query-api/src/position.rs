@@ -46,9 +46,10 @@ pub(crate) struct MinPositionHeader {
     /// earlier answer. Topics that the view does not read are ignored. Waits up to two seconds, then 503
     /// `read_model_behind`.
     #[param(
+        nullable = false,
         rename = "Millrace-Min-Position",
         required = false,
-        pattern = "^[A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18}(,[A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18})*$",
+        pattern = "^([A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18}(,[A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18})*)?$",
         example = "millrace.order.events/0@17"
     )]
     min_position: Option<String>,

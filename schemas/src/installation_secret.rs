@@ -94,10 +94,7 @@ mod tests {
         // Test case 6: a key longer than a block.
         let secret = InstallationSecret::new([0xaa; 131]).unwrap();
         let proof = secret.sign(b"Test Using Larger Than Block-Size Key - Hash Key First");
-        assert_eq!(
-            proof.to_string(),
-            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        );
+        assert_eq!(proof.to_string(), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
         assert_eq!(proof.to_string().parse::<Proof>().unwrap(), proof);
     }
 
@@ -106,7 +103,9 @@ mod tests {
         let secret = InstallationSecret::new("0123456789abcdef").unwrap();
         let other = InstallationSecret::new("0123456789abcdeF").unwrap();
         let proof = secret.sign(b"a");
-        assert!(secret.verifies(b"a", &proof) && !secret.verifies(b"b", &proof) && !other.verifies(b"a", &proof));
+        assert!(
+            secret.verifies(b"a", &proof) && !secret.verifies(b"b", &proof) && !other.verifies(b"a", &proof)
+        );
         assert_eq!(InstallationSecret::new("short").unwrap_err(), ProofError::ShortSecret);
         assert_eq!("zz".repeat(32).parse::<Proof>(), Err(ProofError::NotHex));
         assert_eq!("12".parse::<Proof>(), Err(ProofError::NotHex));

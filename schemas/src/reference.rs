@@ -22,8 +22,7 @@ pub struct ReferenceError {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, utoipa::ToSchema)]
 #[schema(
     value_type = String,
-    max_length = 128,
-    pattern = r"^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]*[A-Za-z0-9._~:@+-])?(/[1-9][0-9]{0,8}){0,2}$",
+    pattern = r"^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?(/[1-9][0-9]{0,8}){0,2}$",
     example = "C536379/1"
 )]
 pub struct Reference(Arc<str>);

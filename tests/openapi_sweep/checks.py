@@ -29,6 +29,14 @@ def write_tally():
         json.dump({operation: dict(seen) for operation, seen in sorted(tally.items())}, file)
 
 
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Two headers that both name the command are refused, which OpenAPI cannot say; most requests would have both."""
+    names = {name.lower(): name for name in case.headers or {}}
+    if "idempotency-key" in names and "millrace-command-id" in names:
+        del case.headers[names["millrace-command-id"]]
+
+
 @schemathesis.serializer(NDJSON)
 def one_line(ctx, value):
     return json.dumps(value).encode() + b"\n"
@@ -97,7 +105,8 @@ def check_lines(response, case):
     validator = jsonschema_rs.Draft202012Validator(schema)
     for line in response.content.splitlines():
         answer = json.loads(line)
-        validator.validate(answer)
+        error = next(validator.iter_errors(answer), None)
+        assert error is None, f"a line is not as described: {error}"
         problem = answer.get("problem")
         assert problem is None or problem["status"] != 500, f"a line is answered {problem}"
 

@@ -27,12 +27,13 @@ use crate::error::ApiError;
 pub(crate) struct BulkHeaders {
     /// Who asks; believed on loopback connections only.
     #[param(
+        nullable = false,
         rename = "Millrace-Principal",
-        max_length = 128,
-        pattern = "^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]*[A-Za-z0-9._~:@+-])?$"
+        pattern = "^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?$"
     )]
     principal: Option<String>,
     /// W3C trace context of lines that have none of their own.
+    #[param(nullable = false)]
     traceparent: Option<String>,
 }
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use aggregate_host::Lane;
 use axum::Json;
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use axum::Router;
 use bytes::Bytes;
 use command_client::PeerLane;
 use command_client::wire::{LANE, PEER_COMMANDS, PEER_FACTS, PROOF};
@@ -66,7 +66,8 @@ async fn commands(State(api): State<Api>, request: Request) -> Result<Response, 
     }
     let lines = answers.map(|answer| {
         let mut line = Vec::with_capacity(256);
-        serde_json::to_writer(&mut line, &answer).expect("answers are made of strings, numbers and JSON values");
+        serde_json::to_writer(&mut line, &answer)
+            .expect("answers are made of strings, numbers and JSON values");
         line.push(b'\n');
         Ok::<_, std::convert::Infallible>(Bytes::from(line))
     });

@@ -125,9 +125,7 @@ pub(crate) async fn place(call: Call, Body(body): Body<NewOrder>) -> Reply {
         Ok(lines) => lines,
         // A repeated request, whose product has gone out of sale since, is still answered as the first one was: the
         // shard knows its command id before it looks at any line, and an order that is there refuses to have none.
-        Err(error) if error.is_refusal() && call.api.shards.exists(&StreamId::from(&id)).await? => {
-            Vec::new()
-        }
+        Err(error) if error.is_refusal() && call.api.shards.exists(&StreamId::from(&id)).await? => Vec::new(),
         Err(error) => return Err(error),
     };
     let place = PlaceOrder {

@@ -9,6 +9,7 @@ mod client;
 mod description;
 mod every_code;
 mod idempotency;
+mod odd_requests;
 mod orders;
 mod permissions;
 mod problems;

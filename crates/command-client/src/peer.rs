@@ -105,11 +105,12 @@ impl Peer {
     }
 
     /// Asks this peer about what it owns. Asking changes nothing, so every failure is "no answer".
-    pub async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(&self, question: &Q) -> Result<A, SubmitError> {
-        let broken = |source: service_kit::BoxError| SubmitError::Transport {
-            url: self.facts.to_string(),
-            source,
-        };
+    pub async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        question: &Q,
+    ) -> Result<A, SubmitError> {
+        let broken =
+            |source: service_kit::BoxError| SubmitError::Transport { url: self.facts.to_string(), source };
         let body = serde_json::to_vec(question).map_err(|e| broken(e.into()))?;
         let request = self.client.post(self.facts.clone()).header("content-type", "application/json");
         let request = self.introduction.sign(request, &body).body(body);

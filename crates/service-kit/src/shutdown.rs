@@ -118,7 +118,13 @@ impl Shutdown {
     /// A shutdown without steps that ends `tasks` in [`Phase::FinishRunning`]. `timeout_ms` bounds the whole.
     #[must_use]
     pub fn new(tasks: Tasks, timeout_ms: Millis) -> Self {
-        Self { tasks, leaving: Stop::new(), accepting: Stop::new(), timeout: timeout_ms.duration(), steps: Arc::default() }
+        Self {
+            tasks,
+            leaving: Stop::new(),
+            accepting: Stop::new(),
+            timeout: timeout_ms.duration(),
+            steps: Arc::default(),
+        }
     }
 
     /// Requested at the start of [`Phase::StopAccepting`], before any task is asked to stop: for whatever lets work in.
@@ -149,8 +155,11 @@ impl Shutdown {
         options: HttpOptions,
     ) -> TaskHandle {
         let (leaving, stop) = (self.leaving.clone(), self.accepting());
-        let server =
-            self.tasks.spawn(name, OnError::StopProcess, serve_leaving(listener, router, leaving, stop, options));
+        let server = self.tasks.spawn(
+            name,
+            OnError::StopProcess,
+            serve_leaving(listener, router, leaving, stop, options),
+        );
         let drained = server.clone();
         self.on(Phase::FinishRunning, name, move || async move {
             drained.ended().await;
@@ -295,7 +304,10 @@ mod tests {
         record(&shutdown, Phase::Flush, "producer");
         record(&shutdown, Phase::FinishRunning, "requests");
         shutdown.run().await.unwrap();
-        assert_eq!(*seen.lock().unwrap(), ["shards", "listener", "requests", "producer", "checkpoint", "telemetry"]);
+        assert_eq!(
+            *seen.lock().unwrap(),
+            ["shards", "listener", "requests", "producer", "checkpoint", "telemetry"]
+        );
     }
 
     #[tokio::test]

@@ -99,6 +99,7 @@ fn summary(document: &Bytes) -> Result<OrderSummary, Problem> {
 
 /// Which orders.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OrdersQuery {
     /// Only this customer's.

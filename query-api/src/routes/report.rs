@@ -22,6 +22,7 @@ const ROWS_MAX: usize = 1_000;
 
 /// Which totals.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TotalsQuery {
     /// First day, `YYYY-MM-DD`; the first there is by default.

@@ -21,6 +21,7 @@ problem_codes! {
 
 /// Which part of a stream.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
     /// Only events behind this version; 0 (all) by default.

@@ -133,7 +133,8 @@ async fn client(number: usize, urls: Vec<String>, stop: Arc<AtomicBool>, accepte
         turn += 1;
         let url = &urls[turn % urls.len()];
         // As a balancer asks: a node that does not answer soon is none to use.
-        let is_ready = http.get(format!("{url}/health/ready")).timeout(Duration::from_millis(500)).send().await;
+        let is_ready =
+            http.get(format!("{url}/health/ready")).timeout(Duration::from_millis(500)).send().await;
         if !is_ready.is_ok_and(|answer| answer.status().is_success()) {
             continue;
         }
@@ -171,7 +172,10 @@ async fn any_node_takes_any_command() {
             let key = format!("once-{sku}");
             let answer = node.post_once(&key, &path, json!({"quantity": 3})).await;
             assert_eq!(answer.status, 200, "{answer:?}");
-            assert_eq!(answer.body["version"], 1, "the same key is the same command on both nodes: {answer:?}");
+            assert_eq!(
+                answer.body["version"], 1,
+                "the same key is the same command on both nodes: {answer:?}"
+            );
         }
         let product = json!({"sku": "MUG", "name": "Mug"});
         node.post_once("mug", "/v1/products", product).await.ok();
@@ -207,7 +211,11 @@ async fn the_shards_of_a_killed_node_are_served_by_the_other_within_ten_seconds(
     load.goes_on(200).await;
     let told = load.end().await;
     // What was under way on the killed node broke off; everything else was answered.
-    assert!(told.failed.iter().all(|failure| failure.contains(&cluster.nodes[0].url())), "{:#?}", told.failed);
+    assert!(
+        told.failed.iter().all(|failure| failure.contains(&cluster.nodes[0].url())),
+        "{:#?}",
+        told.failed
+    );
     let report = cluster.verify().await;
     assert!(report["events"].as_u64().unwrap() >= told.accepted, "{report}");
 }

@@ -458,7 +458,11 @@ impl Membership for KafkaMembership {
             .consumer
             .fetch_group_list(Some(&group), timeout)
             .map_err(|e| Error::backend("asking for the group's members", e))?;
-        Ok(groups.groups().iter().find(|found| found.name() == group).map_or(0, |found| found.members().len()))
+        Ok(groups
+            .groups()
+            .iter()
+            .find(|found| found.name() == group)
+            .map_or(0, |found| found.members().len()))
     }
 
     fn leave(&self) -> Result<(), Error> {
