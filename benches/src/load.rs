@@ -24,6 +24,8 @@ mod response;
 mod run;
 mod schedule;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use bulk::{BulkRequest, bulk, bulk_once};
 pub use closed::closed;

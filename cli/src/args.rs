@@ -88,8 +88,9 @@ Views are local files in this version, and a folder belongs to one process. So `
 runs a projector of its own into DIR/query-views; a separate `serve projector` keeps DIR/views
 and answers no queries.
 
-In this version no node forwards commands to another one: run one commands-api (or one `up`) for a
-namespace, or callers meet `shard_unavailable` for the shards of the others.
+Callers may use any commands-api: a node passes a command on to the one that owns its shard. Nodes on
+several machines need the same installation_secret (MILLRACE_INSTALLATION_SECRET), and an --advertise
+address where they reach each other if they listen on a wildcard one.
 
 The topics must exist: `millrace topics init` makes them.
 
@@ -134,6 +135,9 @@ pub(crate) struct PlatformArgs {
     /// Where to serve HTTP; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT", env = "MILLRACE_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where other nodes reach this one [default: where it listens]
+    #[arg(long, value_name = "HOST:PORT", env = "MILLRACE_ADVERTISE")]
+    pub(crate) advertise: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Print the configuration that would be used, as TOML, and exit
@@ -160,7 +164,12 @@ pub(crate) struct LogArgs {
 
 impl PlatformArgs {
     pub(crate) fn flags(&self) -> Flags {
-        Flags { data_dir: self.data_dir.clone(), listen: self.listen, ..self.log.flags() }
+        Flags {
+            data_dir: self.data_dir.clone(),
+            listen: self.listen,
+            advertise: self.advertise.clone(),
+            ..self.log.flags()
+        }
     }
 }
 

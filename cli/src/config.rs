@@ -119,6 +119,7 @@ pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) advertise: Option<String>,
     pub(crate) kafka: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) partitions: Option<u32>,
@@ -143,6 +144,7 @@ impl Config {
             .environment(PREFIX, variables.into_iter().map(as_a_switch))?
             .set_some("data_dir", flags.data_dir.as_ref().map(|path| path.display().to_string()))
             .set_some("listen", flags.listen.map(|address| address.to_string()))
+            .set_some("advertise", flags.advertise.clone())
             .set_some("kafka", flags.kafka.clone())
             .set_some("namespace", flags.namespace.clone())
             .set_some("partitions", flags.partitions.map(i64::from))
@@ -185,7 +187,8 @@ impl Config {
             commit_queue_len_max: self.embedded.commit_queue_len_max,
             commit_bytes_max: self.embedded.commit_bytes_max.as_usize(),
             cache_bytes_max: self.embedded.cache_bytes_max.get(),
-            ..EmbeddedConfig::default()
+            disk_reserve_bytes: self.embedded.disk_reserve_bytes.get(),
+            reopen_timeout_ms: self.embedded.reopen_timeout_ms,
         }
     }
 

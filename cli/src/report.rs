@@ -98,6 +98,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             error.hint().map(str::to_owned)
         } else if let Some(error) = link.downcast_ref::<event_log::Error>() {
             log_hint(error)
+        } else if let Some(read_store::Error::FolderLocked { .. }) = link.downcast_ref() {
+            Some(
+                "another `millrace` process has this data folder: stop it, or choose another one with --data-dir"
+                    .to_owned(),
+            )
         } else if let Some(marked) = link.downcast_ref::<RanAndFailed>() {
             hint(&marked.0)
         } else {
@@ -123,8 +128,29 @@ fn log_hint(error: &event_log::Error) -> Option<String> {
         Error::TopicMismatch { setting, found, .. } if setting == "partitions" => {
             format!("say --partitions {found}, or choose another --namespace")
         }
-        Error::TopicMismatch { .. } => {
-            "change the topic's setting with Kafka's own tools, or choose another --namespace".to_owned()
+        Error::TopicMismatch { topic, setting, expected, .. } => format!(
+            "kafka-configs.sh --bootstrap-server … --alter --topic {topic} --add-config {setting}={expected} sets it; or \
+             choose another --namespace"
+        ),
+        Error::Mismatch { setting: "format version", .. } => {
+            "another version of millrace made this log: use that one, or choose another --data-dir".to_owned()
+        }
+        Error::ReadOnly { .. } => {
+            "the folder must be writable for this user, for readers too: a log is locked, and a batch that a crash left \
+             unfinished is cut off, when it is opened; copy the folder to a disk that can be written to"
+                .to_owned()
+        }
+        Error::DiskFull { .. } => {
+            "make room on the disk, or lower embedded.disk_reserve_bytes; nothing is lost".to_owned()
+        }
+        Error::Damaged { .. } => {
+            "nothing was changed: restore the folder from a backup. Without one, `truncate --size=BYTE JOURNAL` gives up \
+             everything from that byte on, acknowledged or not; `millrace verify --data-dir …` then tells what is left"
+                .to_owned()
+        }
+        Error::Poisoned => {
+            "look for errors of the disk (dmesg); what was acknowledged is in the log, and the next start reads it"
+                .to_owned()
         }
         Error::TopicMissing { .. } => "run `millrace topics init --kafka …` once".to_owned(),
         Error::Timeout { .. } | Error::Backend { .. } => {

@@ -13,6 +13,7 @@ use crate::{import, stdout, verify};
 pub fn run(cli: Cli) -> ExitCode {
     let runtime = log_options(&cli.command)
         .and_then(|options| options.install())
+        .and_then(|()| service_kit::arm_fail_points_from_environment())
         .map_err(anyhow::Error::from)
         .and_then(|()| Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?));
     let runtime = match runtime {

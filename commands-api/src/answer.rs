@@ -8,6 +8,8 @@ use serde::Serialize;
 use service_kit::Json;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::deferred::Deferred;
+
 const POSITION: HeaderName = HeaderName::from_static("millrace-position");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -50,35 +52,43 @@ impl CommandAnswer {
     }
 }
 
-/// A decided command, on its way out.
-pub(crate) struct Answered {
-    pub(crate) answer: CommandAnswer,
-    location: Option<String>,
+/// A command on its way out.
+pub(crate) enum Answered {
+    /// It is decided.
+    Decided { answer: CommandAnswer, location: Option<String> },
+    /// It will be.
+    Deferred(Deferred),
 }
 
 impl Answered {
     pub(crate) fn new(answer: CommandAnswer) -> Self {
-        Self { answer, location: None }
+        Self::Decided { answer, location: None }
     }
 
     /// 201 and `Location: <collection>/<id>` where the command made the instance; 200 where it was there already.
     #[must_use]
-    pub(crate) fn created(mut self, collection: &str) -> Self {
-        if self.answer.outcome == "accepted" {
-            self.location = Some(format!("{collection}/{}", self.answer.id.replace(' ', "%20")));
+    pub(crate) fn created(self, collection: &str) -> Self {
+        match self {
+            Self::Decided { answer, .. } if answer.outcome == "accepted" => {
+                let location = Some(format!("{collection}/{}", answer.id.replace(' ', "%20")));
+                Self::Decided { answer, location }
+            }
+            other => other,
         }
-        self
     }
 }
 
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
-        let Some(location) = self.location else {
-            return self.answer.respond(StatusCode::OK, &self.answer);
-        };
-        let mut response = self.answer.respond(StatusCode::CREATED, &self.answer);
-        response.headers_mut().insert(LOCATION, text(location));
-        response
+        match self {
+            Self::Decided { answer, location: None } => answer.respond(StatusCode::OK, &answer),
+            Self::Decided { answer, location: Some(location) } => {
+                let mut response = answer.respond(StatusCode::CREATED, &answer);
+                response.headers_mut().insert(LOCATION, text(location));
+                response
+            }
+            Self::Deferred(deferred) => deferred.into_response(),
+        }
     }
 }
 
@@ -100,6 +110,10 @@ pub(crate) struct CommandHeaders {
     /// The version at which the caller believes the stream, in quotes; at another one nothing is done (412).
     #[param(nullable = false, rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$", example = "\"3\"")]
     if_match: Option<String>,
+    /// `respond-async`: 202 as soon as the command is durable, with where its outcome will be. A preference: where this node
+    /// cannot vouch for the sender on the commands topic, the answer waits for the outcome all the same.
+    #[param(nullable = false, rename = "Prefer", example = "respond-async")]
+    prefer: Option<String>,
     /// Who asks; believed on loopback connections only.
     #[param(
         nullable = false,
@@ -124,6 +138,13 @@ pub(crate) enum Done {
         ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
     ))]
     Done(CommandAnswer),
+    /// It is durable and will be decided (`Prefer: respond-async`).
+    #[response(status = 202, headers(
+        ("Location" = String, description = "Where its outcome will be"),
+        ("Preference-Applied" = String, description = "respond-async"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+    ))]
+    Deferred(Deferred),
 }
 
 /// As [`Done`], of a route that makes an instance.
@@ -139,6 +160,13 @@ pub(crate) enum Created {
         ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
     ))]
     Created(CommandAnswer),
+    /// It is durable and will be decided (`Prefer: respond-async`).
+    #[response(status = 202, headers(
+        ("Location" = String, description = "Where its outcome will be"),
+        ("Preference-Applied" = String, description = "respond-async"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+    ))]
+    Deferred(Deferred),
     /// It existed already, with the same content.
     #[response(status = 200, headers(
         ("ETag" = String, description = "The stream's version, in quotes"),

@@ -14,6 +14,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::answer::CommandAnswer;
+use crate::deferred::{CommandStatus, Deferred};
+use crate::metrics::RequestMetrics;
 use crate::routes::CheckoutAnswer;
 use crate::{CommandsApiConfig, Shards, layer, routes};
 
@@ -33,6 +35,7 @@ pub(crate) struct Api(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) shards: Shards,
     pub(crate) config: CommandsApiConfig,
+    pub(crate) metrics: RequestMetrics,
     pub(crate) import_principals: HashSet<Principal>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) bulk_requests: Arc<Semaphore>,
@@ -52,6 +55,7 @@ impl Api {
             import_principals: config.import_principals.iter().cloned().collect(),
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max.min(Semaphore::MAX_PERMITS))),
             bulk_requests: Arc::new(Semaphore::new(config.bulk_requests_max.min(Semaphore::MAX_PERMITS))),
+            metrics: RequestMetrics::new(),
             shards,
             config,
         }))
@@ -69,7 +73,7 @@ impl Api {
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(
-        AddressId, AnswerLine, CartId, CheckoutAnswer, CommandAnswer, CustomerId, LineOutcome, OrderId, PaymentId,
+        AddressId, AnswerLine, CartId, CheckoutAnswer, CommandAnswer, CommandStatus, CustomerId, Deferred, LineOutcome, OrderId, PaymentId,
         Problem, Retry, ShipmentId, Sku
     )),
     tags(
@@ -92,10 +96,10 @@ pub fn router(state: ApiState) -> Router {
     let body_limit = DefaultBodyLimit::max(api.config.body_bytes_max);
     let (resources, _) = routes::resources().split_for_parts();
     let (bulk, _) = routes::bulk().split_for_parts();
-    let resources =
-        resources.layer(body_limit).route_layer(from_fn_with_state(api.clone(), layer::around_command));
+    let resources = resources.layer(body_limit).route_layer(layer::AroundCommand(api.clone()));
     let bulk = bulk.route_layer(from_fn_with_state(api.clone(), layer::around_bulk));
-    resources.merge(bulk).merge(routes::internal(&api)).with_state(api)
+    let (status, _) = routes::status().split_for_parts();
+    resources.merge(bulk).merge(status).merge(routes::internal(&api)).with_state(api)
 }
 
 /// The API's description, OpenAPI 3.1.
@@ -103,5 +107,6 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(routes::resources())
         .merge(routes::bulk())
+        .merge(routes::status())
         .into_openapi()
 }

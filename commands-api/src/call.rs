@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::answer::{Answered, CommandAnswer};
 use crate::app::Api;
+use crate::deferred::Deferred;
 use crate::error::ApiError;
 
 /// Request header: a key of the caller's choice that stands for one command.
@@ -26,6 +27,9 @@ pub(crate) const COMMAND_ID: &str = "millrace-command-id";
 /// Request header: who asks; believed on loopback only.
 pub(crate) const PRINCIPAL: &str = "millrace-principal";
 const IF_MATCH: &str = "if-match";
+const PREFER: &str = "prefer";
+/// The preference for an answer before the outcome.
+pub(crate) const RESPOND_ASYNC: &str = "respond-async";
 const TRACEPARENT: &str = "traceparent";
 
 /// Longest idempotency key, characters.
@@ -64,6 +68,8 @@ pub(crate) struct Call {
     pub(crate) sender: Sender,
     pub(crate) command_id: CommandId,
     pub(crate) expected_version: ExpectedVersion,
+    /// `Prefer: respond-async`: the caller wants to be told where to look for the outcome instead of waiting for it.
+    pub(crate) prefers_async: bool,
 }
 
 impl Call {
@@ -86,6 +92,7 @@ impl Call {
             sender,
             command_id,
             expected_version,
+            prefers_async: prefers_async(headers),
         });
         (command_id, call)
     }
@@ -110,6 +117,10 @@ impl Call {
 
     async fn submit_envelope(&self, envelope: CommandEnvelope) -> Result<Answered, ApiError> {
         let stream = envelope.command.stream();
+        if self.prefers_async && self.api.shards.host().can_defer() {
+            let position = self.api.shards.host().defer(&envelope).await?;
+            return Ok(Answered::Deferred(Deferred::new(self.command_id, &stream, position)));
+        }
         let answer = self.api.shards.submit(Arc::new(envelope), Lane::Single).await?;
         let (outcome, version, position) = match answer.outcome {
             Outcome::Accepted(accepted) => ("accepted", accepted.version, Some(accepted.position)),
@@ -154,7 +165,7 @@ impl<S: Sync> FromRequestParts<S> for Call {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+        parts.extensions.remove::<Self>().ok_or_else(|| {
             tracing::error!("a command route stands outside of its layer");
             ApiError::of(ErrorCode::Internal)
         })
@@ -206,6 +217,16 @@ fn expected_version(headers: &HeaderMap) -> Result<ExpectedVersion, Problem> {
         .ok_or_else(|| {
             invalid(format!("If-Match is {text:?}, not one version in quotes, as in If-Match: \"3\""))
         })
+}
+
+/// Whether one of the request's preferences (RFC 7240) is `respond-async`.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = preferences.flat_map(|line| line.split(','));
+    preferences.any(|preference| {
+        let name = preference.split([';', '=']).next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case(RESPOND_ASYNC)
+    })
 }
 
 /// W3C trace context, version 00; anything else is not passed on, as the standard wants it.

@@ -1,11 +1,10 @@
 //! Extractors whose refusals wait for their command id.
 
-use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use schemas::ErrorCode;
 use serde::de::DeserializeOwned;
-use service_kit::{Json, Path, Problem, parse_json, read_body};
+use service_kit::{Path, Problem, parse_json, read_body, require_json};
 
 use crate::error::ApiError;
 
@@ -16,14 +15,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let head = parts.clone();
-        let bytes = read_body(Request::from_parts(parts, body), state).await?;
+        let is_json = require_json(request.headers());
+        let bytes = read_body(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(parse_json(b"{}")?));
         }
-        let request = Request::from_parts(head, HttpBody::from(bytes.clone()));
-        let Json(value) = Json::from_request(request, state).await?;
+        is_json?;
+        let value = parse_json(&bytes)?;
         require_object(&bytes)?;
         Ok(Self(value))
     }

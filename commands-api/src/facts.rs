@@ -2,7 +2,7 @@
 
 use aggregate_host::{CartFacts, HostError, HostHandle, ProductFacts};
 use schemas::stock::StockLevels;
-use schemas::{CartId, Currency, Sku, StreamId};
+use schemas::{CartId, CommandId, Currency, Outcome, Sku, StreamId};
 use serde::{Deserialize, Serialize};
 
 /// A question about one stream.
@@ -17,6 +17,8 @@ pub(crate) enum Question {
     Cart { id: CartId },
     /// Whether a stream has any event.
     Exists { stream: StreamId },
+    /// What became of a command for a stream.
+    Outcome { command_id: CommandId, stream: StreamId },
 }
 
 /// The answer to a [`Question`] of the same name.
@@ -27,6 +29,7 @@ pub(crate) enum Facts {
     StockLevels(StockLevels),
     Cart(Option<CartFacts>),
     Exists(bool),
+    Outcome(Option<Outcome>),
 }
 
 impl Question {
@@ -36,7 +39,7 @@ impl Question {
             Self::Product { sku, .. } => StreamId::product(sku),
             Self::StockLevels { sku } => StreamId::stock(sku),
             Self::Cart { id } => StreamId::from(id),
-            Self::Exists { stream } => stream.clone(),
+            Self::Exists { stream } | Self::Outcome { stream, .. } => stream.clone(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Question {
             Self::Product { sku, currency } => Facts::Product(host.product(sku, *currency).await?),
             Self::StockLevels { sku } => Facts::StockLevels(host.stock_levels(sku).await?),
             Self::Cart { id } => Facts::Cart(host.cart(id).await?),
+            Self::Outcome { command_id, stream } => Facts::Outcome(host.outcome(*command_id, stream).await?),
             Self::Exists { stream } => Facts::Exists(host.state(stream).await?.is_some()),
         })
     }

@@ -16,6 +16,7 @@ mod app;
 mod bulk;
 mod call;
 mod config;
+mod deferred;
 mod error;
 mod extract;
 mod facts;

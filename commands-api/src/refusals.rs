@@ -37,6 +37,15 @@ pub(crate) struct Responses<S, R>(PhantomData<(S, R)>);
 /// As [`Responses`], of a route that reads no body.
 pub(crate) struct BodilessResponses<S, R>(PhantomData<(S, R)>);
 
+/// The refusals of a route that decides nothing; its success stands beside them.
+pub(crate) struct Refusals<R>(PhantomData<R>);
+
+impl<R: ProblemCodes> IntoResponses for Refusals<R> {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem_responses(R::CODES.iter().copied())
+    }
+}
+
 impl<S: IntoResponses, R: ProblemCodes> IntoResponses for Responses<S, R> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         answers::<S>([A_COMMAND, A_BODY, R::CODES].concat())

@@ -10,6 +10,7 @@ use crate::error::ApiError;
 
 mod bulk;
 mod cart;
+mod command;
 mod customer;
 mod internal;
 mod order;
@@ -55,6 +56,11 @@ pub(crate) fn resources() -> OpenApiRouter<Api> {
         .routes(routes!(shipment::track))
         .routes(routes!(shipment::deliver))
         .routes(routes!(shipment::fail))
+}
+
+/// The route that tells outcomes.
+pub(crate) fn status() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(command::status))
 }
 
 /// The routes between nodes, which nobody else is told of.

@@ -12,7 +12,7 @@ use aggregate_host::{CartFacts, HostAnswer, HostError, HostHandle, Lane, Product
 use async_trait::async_trait;
 use command_client::{Answer, Commands, Peer, PeerLane, SubmitError};
 use schemas::stock::StockLevels;
-use schemas::{CartId, CommandEnvelope, Currency, InstallationSecret, Sku, StreamId};
+use schemas::{CartId, CommandEnvelope, CommandId, Currency, InstallationSecret, Outcome, Sku, StreamId};
 use service_kit::Tasks;
 use tokio::time::Instant;
 
@@ -148,6 +148,18 @@ impl Shards {
     pub(crate) async fn exists(&self, stream: &StreamId) -> Result<bool, HostError> {
         match self.ask(Question::Exists { stream: stream.clone() }).await? {
             Facts::Exists(exists) => Ok(exists),
+            _ => Err(self.strange_answer(stream)),
+        }
+    }
+
+    /// What became of a command for `stream`; `None`: it is not decided, or longer ago than outcomes are remembered.
+    pub(crate) async fn outcome(
+        &self,
+        command_id: CommandId,
+        stream: &StreamId,
+    ) -> Result<Option<Outcome>, HostError> {
+        match self.ask(Question::Outcome { command_id, stream: stream.clone() }).await? {
+            Facts::Outcome(outcome) => Ok(outcome),
             _ => Err(self.strange_answer(stream)),
         }
     }

@@ -34,7 +34,7 @@ struct Proof {
     needs_full_file: bool,
 }
 
-const PROOFS: [Proof; 3] = [
+const PROOFS: [Proof; 8] = [
     Proof {
         name: "contract",
         description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
@@ -49,6 +49,46 @@ const PROOFS: [Proof; 3] = [
         package: "system-tests",
         filter: "checkout",
         rounds: 50,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "race",
+        description: "2,000 buyers at once for 300 units, of one or two lines, with kills: nothing sold twice or lost",
+        package: "system-tests",
+        filter: "race::",
+        rounds: 3,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "crash-import",
+        description: "kill -9 at 20 random moments of an import: resumed, it comes to what an undisturbed one does",
+        package: "system-tests",
+        filter: "crash_import::",
+        rounds: 20,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "crash-history",
+        description: "kill -9 at 20 random moments of random load: whatever clients were told is true",
+        package: "system-tests",
+        filter: "crash_history::",
+        rounds: 20,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "fail-points",
+        description: "the process ends at every edge between decide and checkpoint: whatever clients were told is true",
+        package: "system-tests",
+        filter: "fail_points::",
+        rounds: 10,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "cluster",
+        description: "several nodes: takeover, rolling restart, an owner that wakes up after it was replaced",
+        package: "system-tests",
+        filter: "cluster::",
+        rounds: 1,
         needs_full_file: false,
     },
     Proof {

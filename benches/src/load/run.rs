@@ -4,6 +4,8 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use super::tally::Tally;
 
@@ -56,11 +58,20 @@ pub(super) fn block_on(
 ) -> anyhow::Result<Tally> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let limit = bounds.warm_up + bounds.measure + PATIENCE;
-    let tally = runtime
+    let (begin, used) = (Instant::now(), processor_time());
+    let mut tally = runtime
         .block_on(async { tokio::time::timeout(limit, load).await })
         .context("answers were missing a minute after the end of the run")??;
     if tally.elapsed.is_zero() {
         bail!("nothing was recorded: the count ended the run during its warm-up");
     }
+    tally.generator_cores = (processor_time() - used).as_secs_f64() / begin.elapsed().as_secs_f64();
     Ok(tally)
+}
+
+/// What this process has used so far; nothing where the system does not tell.
+fn processor_time() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let micros = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap_or(0);
+    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
 }

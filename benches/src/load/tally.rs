@@ -98,6 +98,8 @@ pub struct Tally {
     pub first_failure: Option<String>,
     /// Length of the recorded part.
     pub elapsed: Duration,
+    /// How much of one core the generator took, warm-up included.
+    pub generator_cores: f64,
 }
 
 impl Tally {

@@ -22,9 +22,10 @@ const WATCH: Duration = Duration::from_millis(500);
 /// Joins the group of the shards; they open in the background.
 pub(super) async fn start(config: &Config, log: &SharedLog, tasks: &Tasks) -> anyhow::Result<HostHandle> {
     let (log, limits, tasks) = (Arc::clone(log), config.host.clone(), tasks.clone());
+    let secret = secret(config)?;
     let folder = config.data_dir.join("state");
     blocking("starting the shards", move || {
-        Host::start(log, limits, folder, &tasks).context("cannot start the shards")
+        Host::start(log, limits, folder, secret, &tasks).context("cannot start the shards")
     })
     .await
 }
@@ -40,9 +41,12 @@ pub(super) fn shards(
     if !log.is_shared() {
         return Ok(Shards::alone(host.clone(), wait));
     }
+    Ok(Shards::shared(host.clone(), wait, secret(config)?, tasks))
+}
+
+fn secret(config: &Config) -> anyhow::Result<Option<InstallationSecret>> {
     let secret = config.installation_secret.as_ref().map(|secret| InstallationSecret::new(secret.expose()));
-    let secret = secret.transpose().context("installation_secret")?;
-    Ok(Shards::shared(host.clone(), wait, secret, tasks))
+    secret.transpose().context("installation_secret")
 }
 
 /// The routes for commands.

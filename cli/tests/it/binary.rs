@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-fn millrace(folder: &Path) -> Command {
+pub(crate) fn millrace(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MILLRACE_")) {
         command.env_remove(name);
@@ -18,20 +18,28 @@ fn millrace(folder: &Path) -> Command {
 }
 
 /// `up` in a folder on a free port, once it says where it listens.
-struct Up {
-    child: Child,
+pub(crate) struct Up {
+    pub(crate) child: Child,
     stderr: BufReader<ChildStderr>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Up {
+    pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    pub(crate) fn start_with(folder: &Path, flags: &[&str]) -> Self {
+        let mut command = millrace(folder);
+        command.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]).args(flags);
+        Self::spawn(command)
+    }
+
     #[allow(
         clippy::zombie_processes,
         reason = "a test that fails here ends, and its child with the closed pipe"
     )]
-    fn start(folder: &Path) -> Self {
-        let mut command = millrace(folder);
-        command.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]);
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
@@ -47,15 +55,20 @@ impl Up {
     }
 
     /// Ends it with a signal; its exit code and what it said meanwhile.
-    fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(self, signal: Signal) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        self.ended()
+    }
+
+    /// Its exit code and what it said, once it has ended.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
 }
 
-fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = millrace(folder).args(args).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
@@ -72,6 +85,34 @@ fn up_serves_until_a_signal_and_then_stops_in_order() {
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("Stopped in order"), "{said}");
     }
+}
+
+#[test]
+fn up_runs_the_parts_that_it_is_told_and_keeps_the_log_for_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start_with(folder.path(), &["--parts", "commands-api"]);
+    let (code, out, err) = run(folder.path(), &["status", "--url", &up.url]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("commands-api") && !out.contains("projector"), "{out}");
+    assert!(!folder.path().join("data/views").exists(), "nobody keeps views");
+    assert_eq!(up.end(Signal::SIGTERM).0, Some(0));
+
+    let up = Up::start(folder.path());
+    let (_, out, _) = run(folder.path(), &["status", "--url", &up.url]);
+    assert!(out.contains("commands-api + projector + process-managers + query-api"), "{out}");
+    assert_eq!(up.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn parts_that_cannot_run_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |parts: &str| {
+        let (code, _, err) = run(folder.path(), &["up", "--data-dir", "data", "--parts", parts]);
+        assert_eq!(code, Some(2), "{err}");
+        err
+    };
+    assert!(refused("process-managers").contains("commands-api"));
+    assert!(refused("kitchen").contains("possible values"));
 }
 
 #[test]

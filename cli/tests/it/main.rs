@@ -7,4 +7,5 @@ mod amounts;
 mod app;
 mod binary;
 mod docs;
+mod failures;
 mod support;

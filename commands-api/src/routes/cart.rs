@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::problem_codes;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::answer::{CommandAnswer, CommandHeaders, Created, Done};
+use crate::answer::{Answered, CommandAnswer, CommandHeaders, Created, Done};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::extract::{Body, Params};
@@ -196,10 +196,12 @@ pub(crate) async fn claim(call: Call, Params(id): Params<CartId>, Body(body): Bo
     responses(Responses<CheckedOut, CheckoutRules>),
 )]
 pub(crate) async fn check_out(
-    call: Call,
+    mut call: Call,
     Params(id): Params<CartId>,
     Body(body): Body<Checkout>,
 ) -> Result<CheckoutAnswer, ApiError> {
+    // The answer says what became of the cart, so it has to wait for that.
+    call.prefers_async = false;
     let quotes = quotes(&call, &id).await?;
     let order_id = call.id_or_derived(body.order_id.clone());
     let check_out = CheckOutCart {
@@ -211,7 +213,9 @@ pub(crate) async fn check_out(
         payment_method: body.payment_method.clone().unwrap_or_else(|| "sandbox".to_owned()),
     };
     let command = Command::Cart { id: id.clone(), body: CartCommand::CheckOut(check_out) };
-    let answered = call.submit_made_from(&body, command, None).await?;
+    let Answered::Decided { answer, .. } = call.submit_made_from(&body, command, None).await? else {
+        return Err(ApiError::of(ErrorCode::Internal));
+    };
     // The command is durable: whatever keeps us from reading the cart now, this is no "nothing was done".
     let cart = call.api.shards.cart(&id).await.map_err(|error| {
         ApiError::of(ErrorCode::OutcomeUnknown)
@@ -219,7 +223,7 @@ pub(crate) async fn check_out(
     })?;
     let checked_out = cart.as_ref().is_some_and(|cart| cart.order_id.as_ref() == Some(&order_id));
     Ok(CheckoutAnswer {
-        answer: answered.answer,
+        answer,
         checked_out,
         order_id: checked_out.then_some(order_id),
         changes: cart.map(|cart| cart.changes).filter(|_| !checked_out).unwrap_or_default(),

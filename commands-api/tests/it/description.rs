@@ -30,7 +30,7 @@ fn the_description_is_openapi_3_1_and_complete() {
             }
         }
     }
-    assert_eq!(operations, 33);
+    assert_eq!(operations, 34);
 }
 
 #[test]

@@ -10,10 +10,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use commands_api::{ApiState, CommandsApiConfig, Shards, router};
-use event_log::{EmbeddedConfig, EmbeddedLog, FailPoint, Log};
+use event_log::{EmbeddedConfig, EmbeddedLog, Log};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use service_kit::{HttpOptions, OnError, Tasks, bind, serve, with_layers};
+use service_kit::{
+    ArmedFailPoints, FailPoint, HttpOptions, OnError, Tasks, arm_fail_points, bind, serve, with_layers,
+};
 use tempfile::TempDir;
 use testkit::Description;
 use tower::ServiceExt;
@@ -25,7 +27,6 @@ pub(crate) const ELSEWHERE: &str = "203.0.113.7:40000";
 pub(crate) struct App {
     pub(crate) host: HostHandle,
     pub(crate) router: Router,
-    pub(crate) fail_point: FailPoint,
     pub(crate) tasks: Tasks,
     log: Arc<dyn Log>,
     folder: TempDir,
@@ -74,33 +75,30 @@ impl App {
         Self::start_in(tempfile::tempdir().unwrap(), config, host).await
     }
 
-    /// A new process on the folder of one whose log has failed; how that one's tasks end does not matter.
-    pub(crate) async fn start_again(self) -> Self {
-        let _ = self.tasks.shutdown(SOON).await;
-        self.log.close();
-        let Self { folder, host, router, log, .. } = self;
-        drop((host, router, log));
-        Self::start_in(folder, CommandsApiConfig::default(), HostConfig::default()).await
+    /// Fails writes of the log as `action` says; whether one landed is not known until the log has opened itself again.
+    pub(crate) fn arm(&self, points: &[(FailPoint, &str)]) -> ArmedFailPoints {
+        let log = self.folder.path().join("log");
+        let points =
+            points.iter().map(|(point, action)| format!("{}@{}={action}", point.name(), log.display()));
+        arm_fail_points(&points.collect::<Vec<_>>().join(";")).unwrap()
     }
 
     async fn start_in(folder: TempDir, config: CommandsApiConfig, host: HostConfig) -> Self {
-        let fail_point = FailPoint::default();
         let log: Arc<dyn Log> = Arc::new(
             EmbeddedLog::open(EmbeddedConfig {
                 path: folder.path().join("log"),
-                fail_point: fail_point.clone(),
                 ..EmbeddedConfig::default()
             })
             .unwrap(),
         );
         let tasks = Tasks::new();
-        let host = Host::start(Arc::clone(&log), host, folder.path().join("state"), &tasks).unwrap();
+        let host = Host::start(Arc::clone(&log), host, folder.path().join("state"), None, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
         let router = router(ApiState {
             shards: Shards::alone(host.clone(), Duration::from_millis(config.handover_wait_ms)),
             config,
         });
-        Self { host, router, fail_point, tasks, log, folder }
+        Self { host, router, tasks, log, folder }
     }
 
     /// The log beneath.

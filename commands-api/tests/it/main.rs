@@ -6,6 +6,7 @@ mod harness;
 mod bulk;
 mod checkout;
 mod client;
+mod deferred;
 mod description;
 mod every_code;
 mod idempotency;

@@ -33,6 +33,8 @@ pub struct HostConfig {
     pub standby: bool,
     /// Memory of one shard's state store for blocks read, bytes. 16 MiB by default.
     pub state_store_cache_bytes: u64,
+    /// Memory of each of the four tables of one shard's state store before it goes to a file, bytes. 8 MiB by default.
+    pub state_store_memory_table_bytes_max: u64,
 }
 
 impl Default for HostConfig {
@@ -50,6 +52,7 @@ impl Default for HostConfig {
             reopen_backoff_ms_max: 2_000,
             standby: true,
             state_store_cache_bytes: 16 << 20,
+            state_store_memory_table_bytes_max: 8 << 20,
         }
     }
 }

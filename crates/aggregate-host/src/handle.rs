@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use aggregates::State;
 use crossbeam_channel::{Sender, TrySendError};
-use event_log::{Membership, Shard};
-use schemas::{CommandEnvelope, CommandId, Outcome, StreamId, Version};
+use event_log::{AppendError, Log, Membership, Shard, encode_command};
+use schemas::{CommandEnvelope, CommandId, InstallationSecret, Outcome, Position, StreamId, Version};
 use service_kit::Stop;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Timeout;
 
 use crate::owners::{Owner, Owners};
 use crate::work::Work;
-use crate::{HostError, StartError};
+use crate::{HostError, StartError, clock};
 
 /// What became of a submitted command.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     /// Who owns the others.
     pub(crate) owners: Owners,
     pub(crate) membership: Arc<dyn Membership>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) secret: Option<InstallationSecret>,
     pub(crate) stop: Stop,
 }
 
@@ -99,6 +101,47 @@ impl HostHandle {
         self.send(shard, lane, Work::Command { envelope, hash, reply })?;
         let answer = Box::pin(tokio::time::timeout(self.inner.answer_timeout, answer));
         Ok(Pending { command_id, answer })
+    }
+
+    /// Whether [`HostHandle::defer`] keeps who sent a command: on a shared log that takes the installation's secret.
+    pub fn can_defer(&self) -> bool {
+        !self.inner.log.is_shared() || self.inner.secret.is_some()
+    }
+
+    /// Puts a command on the commands topic, to be decided by whoever owns its shard; durable when this returns. The
+    /// outcome is told by [`HostHandle::outcome`].
+    pub async fn defer(&self, envelope: &CommandEnvelope) -> Result<Position, HostError> {
+        let command_id = envelope.command_id;
+        let log = &self.inner.log;
+        let secret = self.inner.secret.as_ref();
+        let record = encode_command(log.topics(), log.partitions(), envelope, clock::now(), secret)
+            .map_err(|_| HostError::NotWritten)?;
+        let (done, answer) = oneshot::channel();
+        log.enqueue(record, Box::new(move |outcome| drop(done.send(outcome))));
+        match tokio::time::timeout(self.inner.answer_timeout, answer).await {
+            Ok(Ok(Ok(position))) => Ok(position),
+            Ok(Ok(Err(AppendError::NotWritten { source }))) => {
+                tracing::warn!(%command_id, %source, "a command was not put on the commands topic");
+                Err(HostError::NotWritten)
+            }
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => Err(HostError::OutcomeUnknown { command_id }),
+        }
+    }
+
+    /// What became of a command for `stream`, whose shard must be served here; `None`: it is not decided, or longer ago than
+    /// outcomes are remembered.
+    pub async fn outcome(
+        &self,
+        command_id: CommandId,
+        stream: &StreamId,
+    ) -> Result<Option<Outcome>, HostError> {
+        let shard = self.shard_of(stream);
+        let (reply, answer) = oneshot::channel();
+        self.send(shard, Lane::Single, Work::Outcome { command_id, reply })?;
+        match tokio::time::timeout(self.inner.answer_timeout, answer).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) | Err(_) => Err(HostError::ShardUnavailable { shard: shard.partition() }),
+        }
     }
 
     /// The committed state of a stream with its version; `None` when it has no events.
@@ -165,11 +208,6 @@ impl HostHandle {
         let mut serving = self.inner.serving.subscribe();
         // An error would say that the host is gone, and with it its shards.
         let _ = serving.wait_for(|count| *count == 0).await;
-    }
-
-    /// Whether [`HostHandle::stop`] was called or the process stops.
-    pub fn is_stopping(&self) -> bool {
-        self.inner.stop.is_requested()
     }
 
     /// The shard that decides about a stream.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 use event_log::{GroupToken, Log, Membership, Ownership, OwnershipEvent, Record, Shard};
+use schemas::InstallationSecret;
 use service_kit::{OnError, Tasks};
 use tokio::sync::watch;
 
@@ -29,11 +30,13 @@ impl Host {
     /// On a shared log the shards of other nodes are followed too.
     ///
     /// `state_folder` holds the disposable state stores, one folder a shard. Threads run in `tasks` and end when its
-    /// stop, or [`HostHandle::stop`], is requested.
+    /// stop, or [`HostHandle::stop`], is requested. `secret` tells commands that our own nodes put on a shared log from
+    /// everybody else's.
     pub fn start(
         log: Arc<dyn Log>,
         config: HostConfig,
         state_folder: PathBuf,
+        secret: Option<InstallationSecret>,
         tasks: &Tasks,
     ) -> Result<HostHandle, StartError> {
         std::fs::create_dir_all(&state_folder)
@@ -47,6 +50,8 @@ impl Host {
             serving: watch::Sender::new(0),
             owners: Owners::default(),
             membership: Arc::clone(&membership),
+            log: Arc::clone(&log),
+            secret,
             stop: tasks.stop().child(),
         });
         if log.is_shared() {

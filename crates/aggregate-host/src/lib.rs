@@ -18,6 +18,7 @@
 //! What this crate is *not*: it knows no HTTP, no projection, and no rule of the shop (those are in `aggregates`). The
 //! state store is a cache with a checkpoint; deleting it costs a refold, never data.
 
+mod clock;
 mod config;
 mod dedupe;
 mod error;

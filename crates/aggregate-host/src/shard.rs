@@ -17,7 +17,7 @@ mod standby;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use event_log::{Ack, Cursor, Log, Membership, Shard, ShardWriter, WriterTerm};
@@ -30,7 +30,7 @@ use crate::state_store::StateStore;
 use crate::states::States;
 use crate::turn::answer;
 use crate::work::{Control, Work};
-use crate::{HostConfig, HostError, StartError};
+use crate::{HostConfig, HostError, StartError, clock};
 
 use self::checkpoints::Flusher;
 use self::fold::CommandsMet;
@@ -215,9 +215,7 @@ impl ShardWorker {
     }
 
     fn now(&mut self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX));
-        self.last_now = self.last_now.max(now);
+        self.last_now = self.last_now.max(clock::now());
         self.last_now
     }
 }

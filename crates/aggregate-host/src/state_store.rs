@@ -11,12 +11,19 @@ use aggregates::{STATE_SHAPE, State};
 use event_log::{Cursor, Shard, Topics};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use schemas::{CommandId, StreamId, Timestamp, Version};
+use service_kit::FailPoint;
 
 use crate::dedupe::Remembered;
 use crate::{HostConfig, StartError};
 
 /// The store's own layout; a change drops old stores.
 const FORMAT: u32 = 1;
+
+/// Journals are read back at every start; this is the least that fjall allows.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+/// What checkpoints leave free on the disk, bytes: less than the log's own reserve, so that what the log took can be
+/// checkpointed.
+const DISK_RESERVE_BYTES: u64 = 32 << 20;
 
 const SHAPE_KEY: &[u8] = b"shape";
 const COUNT_KEY: &[u8] = b"outcomes";
@@ -89,9 +96,12 @@ impl StateStore {
         let database = Database::builder(path)
             .cache_size(config.state_store_cache_bytes)
             .worker_threads(1)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
             .open()
             .map_err(failed)?;
-        let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let options =
+            || KeyspaceCreateOptions::default().max_memtable_size(config.state_store_memory_table_bytes_max);
+        let keyspace = |name: &str| database.keyspace(name, options).map_err(failed);
         Ok(Self {
             path: path.to_owned(),
             topics: topics.clone(),
@@ -124,7 +134,16 @@ impl StateStore {
     }
 
     /// Writes a checkpoint, and forgets outcomes beyond the window and the limit.
+    ///
+    /// On a full disk nothing is written at all: a write that fails would stop the database for good, while this one is
+    /// tried again with the next checkpoint.
     pub(crate) fn write(&self, checkpoint: &Checkpoint, config: &HostConfig) -> Result<(), StartError> {
+        if service_kit::free_bytes(&self.path).is_some_and(|free| free < DISK_RESERVE_BYTES) {
+            return Err(self.failed("the disk is full"));
+        }
+        if FailPoint::HOST_BEFORE_CHECKPOINT.pass(&self.path.display()).is_some() {
+            return Err(self.failed("a fail point is armed"));
+        }
         let mut batch = self.database.batch();
         for (stream, version, state) in &checkpoint.states {
             let bytes = postcard::to_stdvec(&(version, state)).map_err(|e| self.failed(e))?;
@@ -159,7 +178,12 @@ impl StateStore {
             count = count.saturating_sub(1);
         }
         batch.insert(&self.meta, COUNT_KEY, count.to_be_bytes());
-        batch.commit().map_err(|e| self.failed(e))
+        batch.commit().map_err(|e| self.failed(e))?;
+        match FailPoint::HOST_AFTER_CHECKPOINT.pass(&self.path.display()) {
+            // Written again with the next one: a checkpoint is a function of the log.
+            Some(_) => Err(self.failed("a fail point is armed")),
+            None => Ok(()),
+        }
     }
 
     fn read(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StartError> {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use event_log::{
     Consumed, Cursor, FramingError, GroupToken, NewRecord, OutcomeRecord, Record, Shard, Topics, WriterTerm,
-    decode_command, encode_event, encode_outcome,
+    decode_command, encode_event, encode_outcome, is_signed,
 };
 use schemas::{
-    Accepted, CommandEnvelope, CommandHash, CommandId, ErrorCode, EventId, EventMetadata, Outcome, Position,
-    Principal, Rejection, Timestamp, Version,
+    Accepted, CommandEnvelope, CommandHash, CommandId, ErrorCode, EventId, EventMetadata, InstallationSecret,
+    Outcome, Position, Principal, Rejection, Timestamp, Version,
 };
 
 use crate::dedupe::{Dedupe, Remembered};
@@ -40,6 +40,16 @@ pub(crate) struct TurnContext<'a> {
     pub(crate) partitions: u32,
     pub(crate) now: Timestamp,
     pub(crate) store: &'a StateStore,
+    /// Whether others than this process can write to the commands topic.
+    pub(crate) is_shared: bool,
+    pub(crate) secret: Option<&'a InstallationSecret>,
+}
+
+impl TurnContext<'_> {
+    /// Whether a record of the commands topic says truly who sent it.
+    fn believes(&self, record: &Record) -> bool {
+        !self.is_shared || self.secret.is_some_and(|secret| is_signed(record, secret))
+    }
 }
 
 /// A turn under way.
@@ -140,9 +150,11 @@ impl Turn {
                     });
                     return Ok(());
                 }
-                envelope.principal = Principal::kafka(&record.position.topic);
-                // A foreign record cannot say what its command stands for: the command says it all.
-                envelope.request_hash = None;
+                if !context.believes(record) {
+                    envelope.principal = Principal::kafka(&record.position.topic);
+                    // A foreign record cannot say what its command stands for: the command says it all.
+                    envelope.request_hash = None;
+                }
                 let hash = envelope.hash();
                 self.command(&envelope, hash, None, states, dedupe, context)
             }

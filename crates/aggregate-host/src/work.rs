@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aggregates::State;
 use event_log::{Ack, GroupToken, Record};
-use schemas::{CommandEnvelope, CommandHash, StreamId, Version};
+use schemas::{CommandEnvelope, CommandHash, CommandId, Outcome, StreamId, Version};
 use tokio::sync::oneshot;
 
 use crate::{HostAnswer, HostError};
@@ -18,6 +18,8 @@ pub(crate) enum Work {
     Command { envelope: Arc<CommandEnvelope>, hash: CommandHash, reply: Reply },
     /// A record of the commands topic.
     Record { record: Box<Record>, token: GroupToken },
+    /// A question for what became of a command.
+    Outcome { command_id: CommandId, reply: oneshot::Sender<Option<Outcome>> },
     /// A read of a committed state.
     Read { stream: StreamId, reply: oneshot::Sender<Option<(Version, State)>> },
 }

@@ -68,7 +68,8 @@ pub struct Appended {
 }
 
 impl Appended {
-    pub(crate) fn new(positions: Vec<Position>) -> Self {
+    /// What an append of records that went to `positions` returns; for whoever implements a log, or wraps one.
+    pub fn new(positions: Vec<Position>) -> Self {
         Self { positions }
     }
 

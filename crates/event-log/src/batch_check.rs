@@ -1,6 +1,22 @@
 //! What is refused of a batch before anything is sent.
 
-use crate::{Batch, BatchError, LogConfig, Shard, Topics};
+use crate::{Batch, BatchError, LogConfig, NewRecord, Shard, Topics};
+
+/// Checks a record that goes to the commands topic outside of any shard's batch.
+pub(crate) fn check_command(
+    record: &NewRecord,
+    topics: &Topics,
+    limits: &LogConfig,
+) -> Result<(), BatchError> {
+    let bytes = record.size_bytes();
+    if bytes > limits.record_bytes_max {
+        return Err(BatchError::RecordTooLarge { index: 0, bytes, bytes_max: limits.record_bytes_max });
+    }
+    if record.topic != *topics.commands() || record.partition >= limits.partitions {
+        return Err(BatchError::NotACommand { topic: record.topic.to_string(), partition: record.partition });
+    }
+    Ok(())
+}
 
 /// Checks sizes and destinations: a shard's writer writes its own partition of every topic, and any partition of the
 /// commands topic (that is where misplaced commands are sent on to).

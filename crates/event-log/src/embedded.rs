@@ -9,24 +9,34 @@
 //! metadata that reading the data back needs (allocated extents, a grown size); only timestamps stay behind.
 
 mod committer;
+mod database;
+mod folder;
 mod group;
+mod journal;
 mod reader;
+mod reopening;
 mod store;
 mod stored_record;
+mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
 
-use self::committer::{EmbeddedWriter, Request};
+use self::committer::Request;
 use self::group::{EmbeddedOwnership, EmbeddedSubscription};
 use self::reader::EmbeddedReader;
 use self::store::Store;
-use crate::{Cursor, Error, Log, LogConfig, LogReader, Ownership, Shard, ShardWriter, Subscription, Topics};
+use self::writer::EmbeddedWriter;
+use crate::batch_check::check_command;
+use crate::log::Enqueued;
+use crate::{
+    AppendError, Cursor, Error, Log, LogConfig, LogReader, NewRecord, Ownership, Shard, ShardWriter,
+    Subscription, Topics,
+};
 
 /// The embedded log's folder, limits and name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,15 +46,20 @@ pub struct EmbeddedConfig {
     pub log: LogConfig,
     /// The log's own folder, made when missing. `millrace-data/log` by default.
     pub path: PathBuf,
-    /// Most appends waiting for the commit thread; more wait in [`ShardWriter::append`]. 64 by default.
+    /// Most appends and enqueued commands waiting for the commit thread; more appends wait in [`ShardWriter::append`], more
+    /// commands are refused. 4,096 by default.
     pub commit_queue_len_max: usize,
     /// Most bytes of records that one sync covers (a single batch may be larger). 16 MiB by default.
     pub commit_bytes_max: usize,
     /// Cache of stored blocks, bytes. 32 MiB by default.
     pub cache_bytes_max: u64,
-    /// Where tests let a write fail.
-    #[serde(skip)]
-    pub fail_point: FailPoint,
+    /// Bytes of the disk that are left free: what would take from them is refused before it is written, so that a disk
+    /// that fills up leaves nothing in doubt, and the database can still merge its files. 256 MiB by default; with 0 the
+    /// disk is not looked at.
+    pub disk_reserve_bytes: u64,
+    /// How long a failed write is followed by attempts to open the log again before the log gives up and the process ends,
+    /// milliseconds; a full disk is waited for without end. 20,000 by default.
+    pub reopen_timeout_ms: u64,
 }
 
 impl Default for EmbeddedConfig {
@@ -52,35 +67,19 @@ impl Default for EmbeddedConfig {
         Self {
             log: LogConfig::default(),
             path: PathBuf::from("millrace-data/log"),
-            commit_queue_len_max: 64,
+            commit_queue_len_max: 4_096,
             commit_bytes_max: 16 << 20,
             cache_bytes_max: 32 << 20,
-            fail_point: FailPoint::default(),
+            disk_reserve_bytes: 256 << 20,
+            reopen_timeout_ms: 20_000,
         }
     }
 }
 
-/// Lets a test make the next write fail, before or after it reached the disk. Disarmed by default.
-#[derive(Clone, Debug, Default)]
-pub struct FailPoint(Arc<AtomicU8>);
-
-impl FailPoint {
-    /// The next commit fails, and nothing of it is written.
-    pub fn fail_before_sync(&self) {
-        self.0.store(1, Ordering::SeqCst);
-    }
-
-    /// The next commit is written and synced, and then reported as failed.
-    pub fn fail_after_sync(&self) {
-        self.0.store(2, Ordering::SeqCst);
-    }
-
-    fn take(&self) -> u8 {
-        self.0.swap(0, Ordering::SeqCst)
-    }
-}
-
 /// The embedded log, open. Its folder stays locked until this handle and all writers and readers are dropped.
+///
+/// A disk that is full, or fails for a while, costs no restart: what cannot be written is refused, what may have been
+/// written is unknown until the log has read its own disk again, and then it goes on.
 pub struct EmbeddedLog {
     store: Arc<Store>,
     requests: Sender<Request>,
@@ -91,7 +90,8 @@ impl EmbeddedLog {
     /// Opens the log in its folder, making it when there is none.
     ///
     /// Fails with [`Error::FolderLocked`] when somebody has it open, with [`Error::Mismatch`] when it was made with
-    /// another namespace, number of partitions or format.
+    /// another namespace, number of partitions or format, with [`Error::ReadOnly`] when it cannot be written to, and with
+    /// [`Error::Damaged`] when something acknowledged cannot be read. A batch that a crash has left unfinished is cut off.
     pub fn open(config: EmbeddedConfig) -> Result<Self, Error> {
         config.log.check()?;
         if config.commit_queue_len_max == 0 || config.commit_bytes_max == 0 {
@@ -132,11 +132,32 @@ impl Log for EmbeddedLog {
     }
 
     fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Subscription>, Error> {
-        Ok(Box::new(EmbeddedSubscription::open(Arc::clone(&self.store), group, topics)?))
+        Ok(Box::new(EmbeddedSubscription::open(
+            Arc::clone(&self.store),
+            self.requests.clone(),
+            group,
+            topics,
+        )?))
     }
 
     fn ownership(&self) -> Result<Box<dyn Ownership>, Error> {
         Ok(Box::new(EmbeddedOwnership::open(Arc::clone(&self.store))?))
+    }
+
+    fn enqueue(&self, record: NewRecord, done: Enqueued) {
+        if let Err(error) = check_command(&record, &self.store.topics, &self.store.config.log) {
+            return done(Err(AppendError::not_written(error)));
+        }
+        match self.requests.try_send(Request::Enqueue { record, done }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Request::Enqueue { done, .. })) => {
+                done(Err(AppendError::not_written("the commit thread's queue is full")));
+            }
+            Err(TrySendError::Disconnected(Request::Enqueue { done, .. })) => {
+                done(Err(AppendError::not_written(Error::Closed)));
+            }
+            Err(_) => unreachable!("what was not sent is what was given"),
+        }
     }
 
     fn close(&self) {

@@ -2,6 +2,8 @@
 //!
 //! All values are plain text, for consumers that know nothing of Millrace.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -32,6 +34,7 @@ header_names! {
     CAUSATION_ID = "ce_causationid",
     PRINCIPAL = "ce_principal",
     WRITER_TERM = "ce_writerterm",
+    PRINCIPAL_PROOF = "ce_principalproof",
     TRACE_PARENT = "traceparent",
 }
 
@@ -40,44 +43,87 @@ pub(crate) const AVRO: &str = "application/avro";
 /// The content type of commands and outcomes.
 pub(crate) const JSON: &str = "application/json";
 
+/// Headers under construction: their values are written into one text that they share, since allocating each by itself
+/// costs more than everything else about a record.
+pub(crate) struct HeaderText {
+    fields: Vec<(&'static str, Field)>,
+    text: Vec<u8>,
+}
+
+enum Field {
+    Static(&'static str),
+    /// Where in the text it ends; it begins where the one before ended.
+    UpTo(usize),
+}
+
+/// Room for the text of an event's headers.
+const TEXT_BYTES_HINT: usize = 384;
+
+impl HeaderText {
+    pub(crate) fn push(&mut self, name: &'static str, value: impl Display) {
+        write!(self.text, "{value}").expect("a vector takes whatever is written to it");
+        self.fields.push((name, Field::UpTo(self.text.len())));
+    }
+
+    pub(crate) fn push_static(&mut self, name: &'static str, value: &'static str) {
+        self.fields.push((name, Field::Static(value)));
+    }
+
+    pub(crate) fn finish(self) -> Headers {
+        let text = Bytes::from(self.text);
+        let mut headers = Headers::with_capacity(self.fields.len());
+        let mut from = 0;
+        for (name, field) in self.fields {
+            match field {
+                Field::Static(value) => headers.push(name, Bytes::from_static(value.as_bytes())),
+                Field::UpTo(end) => {
+                    headers.push(name, text.slice(from..end));
+                    from = end;
+                }
+            }
+        }
+        headers
+    }
+}
+
 /// The headers that every record has.
 pub(crate) fn common(
     topics: &Topics,
-    id: String,
+    id: impl Display,
     ce_type: &'static str,
     subject: &str,
-    time: String,
+    time: impl Display,
     content: &'static str,
-) -> Headers {
-    let mut headers = Headers::with_capacity(16);
-    headers.push(SPEC_VERSION, Bytes::from_static(b"1.0"));
+) -> HeaderText {
+    let mut headers =
+        HeaderText { fields: Vec::with_capacity(16), text: Vec::with_capacity(TEXT_BYTES_HINT) };
+    headers.push_static(SPEC_VERSION, "1.0");
     headers.push(ID, id);
-    headers.push(TYPE, Bytes::from_static(ce_type.as_bytes()));
-    headers.push(SOURCE, format!("/millrace/{}", topics.namespace()));
-    headers.push(SUBJECT, subject.to_owned());
+    headers.push_static(TYPE, ce_type);
+    headers.push(SOURCE, format_args!("/millrace/{}", topics.namespace()));
+    headers.push(SUBJECT, subject);
     headers.push(TIME, time);
-    headers.push(CONTENT_TYPE, Bytes::from_static(content.as_bytes()));
+    headers.push_static(CONTENT_TYPE, content);
     headers
 }
 
 /// The headers of an event.
 pub(crate) fn event_headers(topics: &Topics, metadata: &EventMetadata, ce_type: &'static str) -> Headers {
-    let id = metadata.event_id().as_str().to_owned();
     let mut headers =
-        common(topics, id, ce_type, metadata.stream.id(), metadata.occurred_at.to_string(), AVRO);
-    headers.push(STREAM_VERSION, metadata.version.to_string());
-    headers.push(COMMAND_ID, metadata.command_id.to_string());
-    headers.push(COMMAND_HASH, metadata.command_hash.to_string());
-    headers.push(CORRELATION_ID, metadata.correlation_id.to_string());
+        common(topics, metadata.event_id(), ce_type, metadata.stream.id(), metadata.occurred_at, AVRO);
+    headers.push(STREAM_VERSION, metadata.version);
+    headers.push(COMMAND_ID, metadata.command_id);
+    headers.push(COMMAND_HASH, metadata.command_hash);
+    headers.push(CORRELATION_ID, metadata.correlation_id);
     if let Some(cause) = &metadata.causation_id {
-        headers.push(CAUSATION_ID, cause.as_str().to_owned());
+        headers.push(CAUSATION_ID, cause);
     }
-    headers.push(PRINCIPAL, metadata.principal.as_str().to_owned());
-    headers.push(WRITER_TERM, metadata.writer_term.to_string());
+    headers.push(PRINCIPAL, &metadata.principal);
+    headers.push(WRITER_TERM, metadata.writer_term);
     if let Some(trace) = &metadata.traceparent {
-        headers.push(TRACE_PARENT, trace.clone());
+        headers.push(TRACE_PARENT, trace);
     }
-    headers
+    headers.finish()
 }
 
 /// The text of a header that must be there.

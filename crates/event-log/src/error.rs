@@ -77,8 +77,30 @@ pub enum Error {
         /// Which row, and what is wrong with it.
         what: String,
     },
-    /// A write failed earlier; what it left behind is known after reopening only.
-    #[error("the log stopped after a failed write; it must be opened again")]
+    /// The disk has no more room than what is kept in reserve; nothing is written until it has.
+    #[error("the disk of {} is full: {free_bytes} bytes are free, {reserve_bytes} are kept in reserve", path.display())]
+    DiskFull {
+        /// The log's folder.
+        path: PathBuf,
+        /// What is free, bytes.
+        free_bytes: u64,
+        /// `disk_reserve_bytes`.
+        reserve_bytes: u64,
+    },
+    /// The folder, or the file system that it is on, cannot be written to.
+    #[error("the log in {} cannot be written to", path.display())]
+    ReadOnly {
+        /// The log's folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: Source,
+    },
+    /// A write failed, and the log is being opened again: what is on the disk is read to know what became of it.
+    #[error("the log is being opened again after a failed write")]
+    Reopening,
+    /// A write failed, and the log could not be opened again in this process.
+    #[error("the log stopped after a failed write and could not be opened again")]
     Poisoned,
     /// The log, or this handle of it, was closed.
     #[error("the log is closed")]
@@ -126,7 +148,11 @@ impl Error {
     /// The code under which callers see it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NotOwner { .. } | Self::Fenced { .. } | Self::Timeout { .. } => ErrorCode::ShardUnavailable,
+            Self::NotOwner { .. }
+            | Self::Fenced { .. }
+            | Self::Timeout { .. }
+            | Self::DiskFull { .. }
+            | Self::Reopening => ErrorCode::ShardUnavailable,
             Self::Closed => ErrorCode::ShuttingDown,
             _ => ErrorCode::Internal,
         }
@@ -136,6 +162,8 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::FolderLocked { .. }
+            | Self::DiskFull { .. }
+            | Self::Reopening
             | Self::NotOwner { .. }
             | Self::Fenced { .. }
             | Self::Timeout { .. }
@@ -246,6 +274,14 @@ pub enum BatchError {
         partition: u32,
         /// The writer's shard.
         shard: Shard,
+    },
+    /// Only a record of the commands topic can be enqueued.
+    #[error("{topic}/{partition} is not a partition of the commands topic")]
+    NotACommand {
+        /// Full topic name.
+        topic: String,
+        /// Partition.
+        partition: u32,
     },
     /// An earlier append of this writer failed; it must be opened again.
     #[error("the writer was closed by an earlier failure; open it again")]

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use schemas::{
     AvroError, CommandEnvelope, CommandHash, CommandId, CorrelationId, Event, EventId, EventMetadata,
-    Outcome, Position, Principal, RecordedEvent, SchemaId, StreamId, Timestamp,
+    InstallationSecret, Outcome, Position, Principal, RecordedEvent, SchemaId, StreamId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -157,31 +157,43 @@ pub fn decode_event(record: &Record) -> Result<RecordedEvent, FramingError> {
     Ok(RecordedEvent { position: position.clone(), metadata, event })
 }
 
-/// The record of a command on the commands topic: partition and key of its stream.
+/// The record of a command on the commands topic: partition and key of its stream. With the installation's secret its body,
+/// the principal included, is signed (`ce_principalproof`: the HMAC over the record's value).
 pub fn encode_command(
     topics: &Topics,
     partitions: u32,
     command: &CommandEnvelope,
     recorded_at: Timestamp,
+    secret: Option<&InstallationSecret>,
 ) -> Result<NewRecord, FramingError> {
     let stream = command.command.stream();
-    let time = command.occurred_at.unwrap_or(recorded_at).to_string();
-    let id = command.command_id.to_string();
-    let mut headers = common(topics, id.clone(), COMMAND_TYPE, stream.id(), time, envelope::JSON);
+    let time = command.occurred_at.unwrap_or(recorded_at);
+    let id = command.command_id;
+    let mut headers = common(topics, id, COMMAND_TYPE, stream.id(), time, envelope::JSON);
     headers.push(envelope::COMMAND_ID, id);
-    headers.push(envelope::CORRELATION_ID, command.correlation_id.to_string());
-    headers.push(envelope::PRINCIPAL, command.principal.as_str().to_owned());
+    headers.push(envelope::CORRELATION_ID, command.correlation_id);
+    headers.push(envelope::PRINCIPAL, &command.principal);
     if let Some(trace) = &command.traceparent {
-        headers.push(envelope::TRACE_PARENT, trace.clone());
+        headers.push(envelope::TRACE_PARENT, trace);
+    }
+    let value = json(command);
+    if let Some(secret) = secret {
+        headers.push(envelope::PRINCIPAL_PROOF, secret.sign(&value));
     }
     Ok(NewRecord {
         topic: topics.commands().clone(),
         partition: partition_for(stream.id().as_bytes(), partitions),
         key: stream.id().to_owned().into(),
-        headers,
-        value: json(command),
+        headers: headers.finish(),
+        value,
         timestamp: recorded_at,
     })
+}
+
+/// Whether a node of the installation has signed a record of the commands topic.
+pub fn is_signed(record: &Record, secret: &InstallationSecret) -> bool {
+    let proof = record.headers.text(envelope::PRINCIPAL_PROOF).and_then(|proof| proof.parse().ok());
+    proof.is_some_and(|proof| secret.verifies(&record.value, &proof))
 }
 
 /// Reads a record of the commands topic. Anybody may have written it: the principal is what the sender claims, and the
@@ -197,18 +209,18 @@ pub fn encode_outcome(
     outcome: &OutcomeRecord,
 ) -> Result<NewRecord, FramingError> {
     let id = outcome.command_id.to_string();
-    let time = outcome.recorded_at.to_string();
-    let mut headers = common(topics, id.clone(), OUTCOME_TYPE, outcome.stream.id(), time, envelope::JSON);
-    headers.push(envelope::COMMAND_ID, id.clone());
-    headers.push(envelope::COMMAND_HASH, outcome.command_hash.to_string());
-    headers.push(envelope::CORRELATION_ID, outcome.correlation_id.to_string());
-    headers.push(envelope::WRITER_TERM, outcome.writer_term.to_string());
+    let mut headers =
+        common(topics, &id, OUTCOME_TYPE, outcome.stream.id(), outcome.recorded_at, envelope::JSON);
+    headers.push(envelope::COMMAND_ID, &id);
+    headers.push(envelope::COMMAND_HASH, outcome.command_hash);
+    headers.push(envelope::CORRELATION_ID, outcome.correlation_id);
+    headers.push(envelope::WRITER_TERM, outcome.writer_term);
     let body = OutcomeBody { stream: outcome.stream.to_string(), outcome: outcome.outcome.clone() };
     Ok(NewRecord {
         topic: topics.outcomes().clone(),
         partition: shard.partition(),
         key: id.into(),
-        headers,
+        headers: headers.finish(),
         value: json(&body),
         timestamp: outcome.recorded_at,
     })

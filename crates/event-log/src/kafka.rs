@@ -10,6 +10,7 @@
 //! fences the stragglers.
 
 mod client;
+mod command_queue;
 mod config;
 mod deliveries;
 mod native;
@@ -20,13 +21,14 @@ mod subscription;
 mod topic_admin;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::client::LogContext;
+use self::command_queue::CommandQueue;
 pub use self::config::KafkaConfig;
 use self::ownership::KafkaOwnership;
 use self::reader::KafkaReader;
@@ -34,7 +36,12 @@ pub use self::shard_owner::{ShardOwner, decode_shard_owner};
 use self::subscription::KafkaSubscription;
 pub use self::topic_admin::TopicsInit;
 use self::writer::KafkaWriter;
-use crate::{Cursor, Error, Log, LogReader, Ownership, Shard, ShardWriter, Subscription, Topics};
+use crate::batch_check::check_command;
+use crate::log::Enqueued;
+use crate::{
+    AppendError, Cursor, Error, Log, LogReader, NewRecord, Ownership, Shard, ShardWriter, Subscription,
+    Topics,
+};
 
 /// The Kafka log, open.
 pub struct KafkaLog {
@@ -48,6 +55,8 @@ pub(crate) struct Shared {
     /// Asks for stable ends: under read_committed the high watermark that the broker answers is the last stable offset.
     asker: BaseConsumer<LogContext>,
     closed: AtomicBool,
+    /// Made when the first command is enqueued.
+    command_queue: Mutex<Option<Arc<CommandQueue>>>,
 }
 
 impl KafkaLog {
@@ -68,13 +77,30 @@ impl KafkaLog {
             .create_with_context(LogContext)
             .map_err(|e| Error::backend("connecting to Kafka", e))?;
         let topics = Topics::new(&config.log.namespace);
-        Ok(Self { shared: Arc::new(Shared { config, topics, asker, closed: AtomicBool::new(false) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                topics,
+                asker,
+                closed: AtomicBool::new(false),
+                command_queue: Mutex::default(),
+            }),
+        })
     }
 }
 
 impl Shared {
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    fn command_queue(&self) -> Result<Arc<CommandQueue>, Error> {
+        let mut queue = self.command_queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = &*queue {
+            return Ok(Arc::clone(queue));
+        }
+        let opened = Arc::new(CommandQueue::open(&self.config, &self.topics)?);
+        Ok(Arc::clone(queue.insert(opened)))
     }
 
     pub(crate) fn check_partition(&self, topic: &str, partition: u32) -> Result<(), Error> {
@@ -131,8 +157,22 @@ impl Log for KafkaLog {
         Ok(Box::new(KafkaOwnership::open(Arc::clone(&self.shared))?))
     }
 
+    fn enqueue(&self, record: NewRecord, done: Enqueued) {
+        match check_command(&record, &self.shared.topics, &self.shared.config.log) {
+            Ok(()) => match self.shared.command_queue() {
+                Ok(queue) => queue.send(&self.shared, &record, done),
+                Err(error) => done(Err(AppendError::not_written(error))),
+            },
+            Err(error) => done(Err(AppendError::not_written(error))),
+        }
+    }
+
     fn close(&self) {
         // Writers look before each append; those that run finish on their own threads.
         self.shared.closed.store(true, Ordering::SeqCst);
+        let queue = self.shared.command_queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(queue) = queue {
+            queue.flush();
+        }
     }
 }

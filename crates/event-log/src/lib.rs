@@ -51,15 +51,15 @@ mod topics;
 
 pub use batch::{Appended, Batch, Consumed, GroupToken};
 pub use config::LogConfig;
-pub use embedded::{EmbeddedConfig, EmbeddedLog, FailPoint};
+pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use error::{AppendError, BatchError, Error, Source};
 pub use framing::{
     FramingError, OutcomeRecord, decode_command, decode_event, decode_outcome, encode_command, encode_event,
-    encode_outcome,
+    encode_outcome, is_signed,
 };
 pub use headers::Headers;
 pub use kafka::{KafkaConfig, KafkaLog, ShardOwner, TopicsInit, decode_shard_owner};
-pub use log::{Log, LogReader, ShardWriter, Subscription, SubscriptionBatch};
+pub use log::{Enqueued, Log, LogReader, ShardWriter, Subscription, SubscriptionBatch};
 pub use ownership::{Ack, Membership, Ownership, OwnershipEvent};
 pub use partition::partition_for;
 pub use record::{Cursor, NewRecord, Record};

@@ -5,7 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{AppendError, Appended, Batch, Cursor, Error, Ownership, Record, Shard, Topics, WriterTerm};
+use schemas::Position;
+
+use crate::{
+    AppendError, Appended, Batch, Cursor, Error, NewRecord, Ownership, Record, Shard, Topics, WriterTerm,
+};
+
+/// What hears how an [enqueued](Log::enqueue) record fared.
+pub type Enqueued = Box<dyn FnOnce(Result<Position, AppendError>) + Send + Sync>;
 
 /// A log: partitioned topics of records, appended atomically by one writer per shard, read by anybody.
 ///
@@ -34,6 +41,11 @@ pub trait Log: Send + Sync + 'static {
     /// The offset after the last stable record: everything below is decided for ever. Aborted records and transaction
     /// markers count, so it may be greater than the last record's offset plus one.
     fn stable_end(&self, topic: &str, partition: u32) -> Result<u64, Error>;
+
+    /// Adds a record to the commands topic, outside of any shard's batch: whoever may send commands may do this at any
+    /// time, and no fence holds it back. Does not block. `done` is called exactly once, from a thread of the log's: with the
+    /// position once the record is durable, or with what is known of it ([`AppendError::Fenced`] does not occur).
+    fn enqueue(&self, record: NewRecord, done: Enqueued);
 
     /// Joins the durable subscription `group` to `topics`: partitions are shared among the members of the group,
     /// partition k of all topics going to the same member, and each goes on where the group last committed (at the

@@ -7,6 +7,8 @@
 #[path = "it/contract.rs"]
 #[macro_use]
 mod contract;
+#[path = "it/disk.rs"]
+mod disk;
 #[path = "it/embedded.rs"]
 mod embedded;
 #[path = "it/framing.rs"]
@@ -17,3 +19,5 @@ mod kafka;
 mod proxy;
 #[path = "it/support.rs"]
 mod support;
+#[path = "it/system_calls.rs"]
+mod system_calls;

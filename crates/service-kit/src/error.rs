@@ -85,6 +85,14 @@ pub enum Error {
     /// The log format is neither `text` nor `json`.
     #[error("the log format {0:?} is neither text nor json")]
     LogFormat(String),
+    /// Fail points cannot be armed as asked.
+    #[error("the fail point {point:?} cannot be armed: {message}")]
+    FailPoints {
+        /// The point as given.
+        point: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Another metrics recorder is installed in this process.
     #[error("another metrics recorder is installed already")]
     MetricsTaken,
@@ -120,6 +128,7 @@ impl Error {
                 Some("the address belongs to no interface of this machine")
             }
             Self::ConfigInvalid { .. } => Some("--dump-config prints every key with its value"),
+            Self::FailPoints { .. } => Some("MILLRACE_FAIL_POINTS is for tests: unset it"),
             Self::LogFilter { .. } => Some("examples: info · debug · info,event_log=trace"),
             _ => None,
         }

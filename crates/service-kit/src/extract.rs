@@ -86,7 +86,11 @@ pub fn parse_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     })
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a request whose body is not declared as JSON.
+///
+/// # Errors
+/// `unsupported_media_type`.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let json =

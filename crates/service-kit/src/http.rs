@@ -15,7 +15,6 @@ use axum::http::header::{
     CONNECTION, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use hyper::body::Incoming;
@@ -76,18 +75,18 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     })
 }
 
-/// Gives a complete router what every server of ours has: problems for unknown paths and methods and for panics, the body
-/// limit, a span with request id and `traceparent`, and the safe headers. Call it last, after all routes are added.
+/// Gives a complete router what every server of ours has beside what [`serve`] puts around each request: problems for
+/// unknown paths and methods, and the body limit. Call it last, after all routes are added.
 pub fn with_layers(router: Router, options: &HttpOptions) -> Router {
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(options.body_bytes_max.as_usize()))
-        .layer(from_fn(around))
 }
 
 /// Serves a router over HTTP/1.1 until the stop, then lets running requests finish within `drain_timeout_ms`. Handlers find
-/// the peer's address as `ConnectInfo<SocketAddr>`.
+/// the peer's address as `ConnectInfo<SocketAddr>`. Around every request: a span with request id and `traceparent`, the safe
+/// headers, and a problem instead of a panic.
 ///
 /// # Errors
 /// None at present: a failed connection concerns its client only, a failed accept is repeated.
@@ -171,9 +170,9 @@ async fn connection(
     }
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (answer, leaving) = (router.clone().oneshot(request.map(Body::new)), leaving.clone());
+        let (answer, leaving) = (around(request.map(Body::new), router.clone()), leaving.clone());
         async move {
-            let mut response = answer.await?;
+            let mut response = answer.await;
             if leaving.is_requested() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -198,8 +197,9 @@ async fn connection(
     }
 }
 
-/// The span, the log line, the headers and the net for panics around every request.
-async fn around(request: Request, next: Next) -> Response {
+/// The span, the log line, the headers and the net for panics around every request. Not a layer of the router: that would
+/// copy the router's services once more for each request.
+async fn around(request: Request, router: Router) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let span = tracing::debug_span!(
@@ -209,14 +209,19 @@ async fn around(request: Request, next: Next) -> Response {
         request_id = id.to_str().unwrap_or_default(),
         traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()),
     );
-    let handled = AssertUnwindSafe(async move { next.run(request).await }).catch_unwind();
+    // The call is inside, so that a panic in its synchronous part is caught too.
+    let handled = AssertUnwindSafe(async move { router.oneshot(request).await }).catch_unwind();
     async move {
-        let mut response = handled.await.unwrap_or_else(|payload| {
-            tracing::error!(panic = panic_message(payload.as_ref()), "a request handler panicked");
-            Problem::of(ErrorCode::Internal)
-                .hint("the log has the reason under the request id of this answer")
-                .into_response()
-        });
+        let mut response = match handled.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(payload) => {
+                tracing::error!(panic = panic_message(payload.as_ref()), "a request handler panicked");
+                Problem::of(ErrorCode::Internal)
+                    .hint("the log has the reason under the request id of this answer")
+                    .into_response()
+            }
+        };
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

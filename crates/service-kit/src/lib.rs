@@ -10,7 +10,7 @@
 //! - [`Problem`], [`Json`], [`Query`], [`Path`] are HTTP errors and the extractors that produce them;
 //!   [`problem_codes!`] and [`problem_responses`] describe them.
 //! - [`Health`], [`Metrics`], [`LogOptions`] show what goes on; [`bind`], [`with_layers`], [`serve`] run a server.
-//! - [`Backoff`] repeats what failed.
+//! - [`Backoff`] repeats what failed. [`FailPoint`] lets tests fail what would have worked.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -38,8 +38,10 @@
 //! ```
 
 mod config;
+mod disk;
 mod error;
 mod extract;
+mod fail_points;
 mod health;
 mod http;
 mod metrics;
@@ -52,10 +54,15 @@ mod tasks;
 mod telemetry;
 mod units;
 
-pub use ::metrics::Unit;
+pub use ::metrics::{Counter, Gauge, Histogram, Unit};
 pub use config::{ConfigFile, Layers, Secret, dump_config};
+pub use disk::free_bytes;
 pub use error::{BoxError, Chain, Error};
-pub use extract::{Json, Path, Query, parse_json, read_body};
+pub use extract::{Json, Path, Query, parse_json, read_body, require_json};
+pub use fail_points::{
+    ArmedFailPoints, FAIL_POINTS_VARIABLE, FailPoint, Fault, arm_fail_points,
+    arm_fail_points_from_environment,
+};
 pub use health::{ComponentHealth, ComponentReport, ComponentStatus, Health, HealthReport};
 pub use http::{HttpOptions, bind, serve, with_layers};
 pub use metrics::{Metric, Metrics, describe_metrics};

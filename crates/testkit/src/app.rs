@@ -22,6 +22,7 @@ pub struct TestApp {
     child: Option<Child>,
     /// What the program is told to do: `up`, or `serve` and a part.
     task: Vec<String>,
+    variables: Vec<(String, String)>,
     client: reqwest::Client,
     flags: Vec<String>,
 }
@@ -78,6 +79,7 @@ impl TestApp {
             port: free_port(),
             child: None,
             task: task.iter().map(|word| (*word).to_owned()).collect(),
+            variables: Vec::new(),
             client,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         };
@@ -87,6 +89,21 @@ impl TestApp {
 
     /// Starts the program (again) on the same folder, log and port, and waits until it is ready.
     pub async fn launch(&mut self) {
+        self.spawn();
+        let deadline = Instant::now() + SOON;
+        loop {
+            let answer = self.client.get(format!("{}/health/ready", self.url())).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none() && Instant::now() < deadline, "not ready ({ended:?}):\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// As [`TestApp::launch`], without waiting for anything.
+    pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options()
             .create(true)
@@ -100,20 +117,31 @@ impl TestApp {
             .arg(self.data_dir())
             .args(self.shape.flags())
             .args(&self.flags)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("the program can be started");
         self.child = Some(child);
+    }
+
+    /// What the program finds in its environment from its next start on.
+    pub fn set_variables(&mut self, variables: &[(&str, &str)]) {
+        self.variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    }
+
+    /// Waits until it has ended by itself; panics when it does not.
+    pub async fn ends(&mut self) -> ExitStatus {
         let deadline = Instant::now() + SOON;
         loop {
-            let answer = self.client.get(format!("{}/health/ready", self.url())).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return;
+            let child = self.child.as_mut().expect("it runs");
+            if let Some(status) = child.try_wait().expect("a child can be waited for") {
+                self.child = None;
+                return status;
             }
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            assert!(ended.is_none() && Instant::now() < deadline, "not ready ({ended:?}):\n{}", self.log());
+            assert!(Instant::now() < deadline, "it did not end:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -145,30 +145,6 @@ async fn a_buyer_is_told_what_changed_before_a_cart_becomes_an_order() {
 }
 
 #[tokio::test]
-async fn of_many_buyers_racing_for_a_few_units_just_so_many_orders_are_delivered() {
-    for shape in Shape::all() {
-        let app = start(shape).await;
-        stock_up(&app, "RARE", 1000, 30).await;
-        let mut orders = Vec::new();
-        for i in 0..100 {
-            let order = json!({
-                "id": format!("race-{i}"), "country": "United Kingdom", "payment_method": "sandbox",
-                "lines": [{"sku": "RARE", "quantity": 1}],
-            });
-            app.post("/v1/orders", order).await.ok();
-            orders.push(format!("race-{i}"));
-        }
-        let mut delivered = 0;
-        for order in &orders {
-            delivered += usize::from(ended(&app, order).await["status"] == "delivered");
-        }
-        assert_eq!(delivered, 30);
-        stock_becomes(&app, "RARE", 0, 0, 0).await;
-        verify_settled(&app).await;
-    }
-}
-
-#[tokio::test]
 async fn a_query_that_names_the_command_s_position_sees_the_command() {
     let app = start(Shape::Embedded).await;
     stock_up(&app, "MUG", 455, 1).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{Shape, eventually};
 
-use crate::shop::{PROGRAM, ended, start, stock_becomes, stock_up, verify_settled};
+use crate::shop::{PROGRAM, ended, rounds, start, stock_becomes, stock_up, verify_settled};
 
 /// `kill -9` while orders are on their way, several times; the same requests are repeated under the same keys.
 #[tokio::test]
@@ -11,9 +11,8 @@ async fn orders_survive_kill_9_exactly_once() {
     for shape in Shape::all() {
         let mut app = start(shape).await;
         stock_up(&app, "MUG", 455, 1_000).await;
-        let rounds = std::env::var("MILLRACE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
         let mut orders = Vec::new();
-        for round in 0..rounds {
+        for round in 0..rounds().unwrap_or(3) {
             for i in 0..20 {
                 let id = format!("crash-{round}-{i}");
                 let order = json!({

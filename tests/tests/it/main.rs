@@ -4,5 +4,9 @@
 mod checkout;
 mod cluster;
 mod crash;
+mod crash_history;
+mod crash_import;
+mod fail_points;
 mod online_retail;
+mod race;
 mod shop;

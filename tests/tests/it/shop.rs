@@ -10,6 +10,36 @@ pub(crate) async fn start(shape: Shape) -> TestApp {
     TestApp::start(PROGRAM, shape).await
 }
 
+/// A shop that never runs out of patience with its own process managers.
+pub(crate) async fn start_patiently(shape: Shape) -> TestApp {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/patient.toml");
+    TestApp::start_with(PROGRAM, shape, &["--config", config]).await
+}
+
+/// A patient shop that writes its state store all the time.
+pub(crate) async fn start_hastily(shape: Shape) -> TestApp {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/hasty.toml");
+    TestApp::start_with(PROGRAM, shape, &["--config", config]).await
+}
+
+/// What a randomised scenario follows from: `MILLRACE_SEED`, or the scenario's own.
+pub(crate) fn seed(own: u64) -> u64 {
+    std::env::var("MILLRACE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(own)
+}
+
+/// How often a proof repeats a scenario, or how often it disturbs it; none: no proof is asked for, a short round will do.
+pub(crate) fn rounds() -> Option<u32> {
+    std::env::var("MILLRACE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok())
+}
+
+/// How many records the log has (on Kafka transaction markers count, too).
+pub(crate) async fn log_records(app: &TestApp) -> u64 {
+    let summary = app.get("/admin/v1/log").await.ok();
+    let topics = summary["topics"].as_array().unwrap();
+    let ends = topics.iter().flat_map(|topic| topic["stable_ends"].as_array().unwrap());
+    ends.map(|end| end.as_u64().unwrap()).sum()
+}
+
 /// A product on sale with units in the house.
 pub(crate) async fn stock_up(app: &TestApp, sku: &str, price_minor: i64, units: i64) {
     app.post("/v1/products", json!({"sku": sku, "name": format!("Product {sku}")})).await.ok();

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use benches::load::{Bounds, Keys};
 use clap::{Parser, Subcommand, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::session::Session;
 
@@ -62,7 +63,7 @@ struct Options {
     #[arg(long, default_value_t = 8)]
     bulk_requests: usize,
     /// Lines of each.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 5_000)]
     bulk_lines: u64,
     /// Connections of the open loops.
     #[arg(long, default_value_t = 2_048)]
@@ -76,6 +77,9 @@ struct Options {
     /// Seconds before that.
     #[arg(long, default_value_t = 1.0)]
     warm_up_s: f64,
+    /// Seconds of warming up the broker's JVM before the first figure on it.
+    #[arg(long, default_value_t = 10.0)]
+    broker_warm_up_s: f64,
     /// Most requests of one run.
     #[arg(long, default_value_t = 20_000_000)]
     requests_max: u64,
@@ -147,6 +151,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(Helper::Ceiling { address }) = options.helper {
         return ceiling::serve(address);
     }
+    raise_file_limit();
     let groups = options.groups();
     let mut session = Session::start(options)?;
     for group in groups {
@@ -161,4 +166,12 @@ fn main() -> anyhow::Result<()> {
         }
     }
     session.end()
+}
+
+/// As many open files as we may have: connections are files, here and in the servers that inherit the limit.
+fn raise_file_limit() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it stays low, too many connections are refused, and that is said then.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Run {
     pub(crate) refused_share: f64,
     /// p99 from the sending, which leaves out what the client kept waiting.
     pub(crate) service_p99_ms: f64,
+    /// How much of one core the load generator took.
+    pub(crate) generator_cores: f64,
     pub(crate) first_failure: Option<String>,
 }
 
@@ -35,6 +37,7 @@ impl From<&Tally> for Run {
             abandoned: tally.abandoned,
             refused_share: tally.refused_share(),
             service_p99_ms: tally.service.quantile_ms(0.99),
+            generator_cores: tally.generator_cores,
             first_failure: tally.first_failure.clone(),
         }
     }
@@ -43,9 +46,10 @@ impl From<&Tally> for Run {
 impl Run {
     /// One line.
     pub(crate) fn text(&self) -> String {
+        let [p50, p99, p999, max] = [self.p50_ms, self.p99_ms, self.p999_ms, self.max_ms].map(ms);
         let mut text = format!(
-            "{:>9.0} accepted/s  p50 {:>8.2}  p99 {:>8.2}  p99.9 {:>8.2}  max {:>8.2} ms",
-            self.accepted_per_s, self.p50_ms, self.p99_ms, self.p999_ms, self.max_ms
+            "{:>9.0} accepted/s  p50 {p50:>8}  p99 {p99:>8}  p99.9 {p999:>8}  max {max:>8} ms  generator {:.2} cores",
+            self.accepted_per_s, self.generator_cores
         );
         if self.refused + self.abandoned > 0 {
             text += &format!("  refused {}, given up {}", self.refused, self.abandoned);
@@ -55,6 +59,11 @@ impl Run {
         }
         text
     }
+}
+
+/// Milliseconds; a dash where there is no figure.
+fn ms(value: f64) -> String {
+    if value.is_nan() { "–".to_owned() } else { format!("{value:.2}") }
 }
 
 /// Lowest, median and highest of some figures.
@@ -108,7 +117,7 @@ impl Row {
         });
         let latency = match (spread(|run| run.p50_ms), spread(|run| run.p99_ms)) {
             (Some(p50), Some(p99)) => {
-                format!("{:.2} / {:.2} ({:.2}–{:.2})", p50.median, p99.median, p99.low, p99.high)
+                format!("{} / {} ({}–{})", ms(p50.median), ms(p99.median), ms(p99.low), ms(p99.high))
             }
             _ => "–".to_owned(),
         };

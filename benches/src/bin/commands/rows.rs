@@ -38,7 +38,7 @@ impl Lag {
         let events = platform.lag_events()?;
         while platform.lag_events()? > 0 {
             anyhow::ensure!(begin.elapsed() < CATCH_UP_LIMIT, "the views don't catch up");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(200));
         }
         Ok(Self { events, catch_up: begin.elapsed() })
     }

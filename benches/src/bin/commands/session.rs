@@ -1,12 +1,16 @@
 //! What all rows share: the options, the servers beside us, and the report.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use benches::load::{Bounds, closed};
 
 use super::Options;
-use crate::platform::{Place, Shape};
+use crate::platform::{Parts, Place, Platform, Shape};
+use crate::receive::Receive;
 use crate::report::{Report, Row, Run};
 use crate::server::{Server, free_address};
 
@@ -18,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) ceiling: Beside,
     pub(crate) peer: Option<Beside>,
     pub(crate) report: Report,
+    /// Whether the broker's JVM has compiled what it runs.
+    is_broker_warm: Cell<bool>,
 }
 
 /// A server that ours is held against.
@@ -61,7 +67,25 @@ impl Session {
         });
         anyhow::ensure!(!shapes.is_empty(), "none of the shapes can be had here: kafka needs --kafka");
         conditions(&options, &place, &shapes, peer.as_ref(), &mut report)?;
-        Ok(Self { options, place, shapes, ceiling, peer, report })
+        Ok(Self { options, place, shapes, ceiling, peer, report, is_broker_warm: Cell::new(false) })
+    }
+
+    /// Starts a platform with an empty log. The first one on a broker warms that up: a cold JVM is several times slower.
+    pub(crate) fn platform(&self, shape: &Shape, parts: Parts) -> anyhow::Result<Platform> {
+        if matches!(shape, Shape::Kafka(_)) && !self.is_broker_warm.replace(true) {
+            let seconds = if self.options.quick { 3.0 } else { self.options.broker_warm_up_s };
+            println!("\nwarming up the broker for {seconds} s");
+            let platform = self.place.start(shape, Parts::Commands)?;
+            let bounds = Bounds {
+                warm_up: Duration::ZERO,
+                measure: Duration::from_secs_f64(seconds),
+                ..self.options.bounds()
+            };
+            let keys = self.options.keys();
+            closed(platform.server.address(), 64, bounds, |index| Receive::new(keys.reseeded(index as u64)))?;
+            platform.end()?;
+        }
+        self.place.start(shape, parts)
     }
 
     /// Ends the servers, prints the table and writes the file.

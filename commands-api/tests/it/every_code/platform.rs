@@ -10,7 +10,7 @@ use commands_api::CommandsApiConfig;
 use event_log::Shard;
 use futures::FutureExt;
 use serde_json::{Value, json};
-use service_kit::Health;
+use service_kit::{FailPoint, Health};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -43,26 +43,35 @@ pub(super) async fn overloaded() -> Value {
     overloaded
 }
 
-/// A write fails half-way; the log takes nothing more, so nobody can tell yet.
+/// A write fails half-way, and the log stays closed: nobody can tell what became of it.
 pub(super) async fn outcome_unknown() -> Value {
-    let app = with_failing_log().await;
-    problem(receive(&app).await)
+    let app = with_short_answers().await;
+    let armed = app.arm(&WRITE_FAILS);
+    let unknown = problem(receive(&app).await);
+    drop(armed);
+    unknown
 }
 
-/// The same; after that the shard has no owner.
+/// The same; meanwhile the shard has no owner.
 pub(super) async fn shard_unavailable() -> Value {
-    let app = with_failing_log().await;
+    let app = with_short_answers().await;
     let all = app.host.serving_now();
+    let armed = app.arm(&WRITE_FAILS);
     receive(&app).await.is(503);
     until(|| app.host.serving_now() < all).await;
-    problem(receive(&app).await)
+    let unavailable = problem(receive(&app).await);
+    drop(armed);
+    unavailable
 }
 
-async fn with_failing_log() -> App {
+const WRITE_FAILS: [(FailPoint, &str); 2] = [
+    (FailPoint::EMBEDDED_BEFORE_WRITE, "1*return(unknown)"),
+    (FailPoint::EMBEDDED_BEFORE_REOPEN, "return(unknown)"),
+];
+
+async fn with_short_answers() -> App {
     let host = HostConfig { answer_timeout_ms: 1_000, ..HostConfig::default() };
-    let app = App::start_with(impatient(), host).await;
-    app.fail_point.fail_before_sync();
-    app
+    App::start_with(impatient(), host).await
 }
 
 /// Somebody else opens the writers: nothing of a fenced one is written.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use event_log::{Ack, AppendError};
 use schemas::{Timestamp, Version};
+use service_kit::FailPoint;
 
 use super::{IDLE, Incoming, ShardWorker};
 use crate::turn::{Turn, TurnContext};
@@ -62,6 +63,8 @@ impl ShardWorker {
             partitions: self.context.log.partitions(),
             now,
             store: &self.store,
+            is_shared: self.context.log.is_shared(),
+            secret: self.context.inner.secret.as_ref(),
         };
         let mut turn = Turn::default();
         let mut reads = Vec::new();
@@ -79,6 +82,11 @@ impl ShardWorker {
                 }
                 // Answered after the commit, so that a read sees only what is durable.
                 Work::Read { stream, reply } => reads.push((stream, reply)),
+                // Only what is durable is remembered.
+                Work::Outcome { command_id, reply } => {
+                    let known = self.dedupe.get(command_id, &self.store)?;
+                    let _ = reply.send(known.map(|known| known.outcome));
+                }
             }
             if turn.commands() >= commands_max || turn.bytes() >= self.context.config.turn_bytes_max {
                 break;
@@ -102,11 +110,13 @@ impl ShardWorker {
         let events = batch.records.len() as u64;
         metrics::histogram!(crate::metrics::TURN_COMMANDS).record(turn.commands() as f64);
         let started = Instant::now();
+        self.pass(FailPoint::HOST_AFTER_DECIDE);
         let writer = self.writer.as_mut().expect("a serving shard has a writer");
         let appended = if batch.is_empty() { Ok(None) } else { writer.append(batch).map(Some) };
         metrics::histogram!(crate::metrics::APPEND_SECONDS).record(started.elapsed());
         match appended {
             Ok(appended) => {
+                self.pass(FailPoint::HOST_AFTER_APPEND);
                 metrics::counter!(crate::metrics::EVENTS).increment(events);
                 let positions = appended.as_ref().map(|appended| appended.positions()).unwrap_or_default();
                 for position in positions {
@@ -116,6 +126,7 @@ impl ShardWorker {
                     }
                 }
                 turn.committed(positions, now, &mut self.dedupe);
+                self.pass(FailPoint::HOST_AFTER_ANSWER);
                 Ok(true)
             }
             Err(AppendError::NotWritten { source }) => {
@@ -134,6 +145,11 @@ impl ShardWorker {
                 Ok(false)
             }
         }
+    }
+
+    fn pass(&self, point: FailPoint) {
+        // There is nothing between these steps that could fail: an armed point waits, or ends the process.
+        let _ = point.pass(&self.context.log.topics().namespace());
     }
 
     /// The shard may still be assigned here although it cannot be served: give it up, so that the group decides anew.

@@ -5,25 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate_host::{Host, HostAnswer, HostConfig, HostError, HostHandle};
-use event_log::{
-    Cursor, EmbeddedConfig, EmbeddedLog, FailPoint, KafkaConfig, KafkaLog, Log, LogConfig, Record,
-};
+use event_log::{Cursor, EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, Log, LogConfig, Record};
 use schemas::stock::{ReceiveStock, ReserveStock, StockCommand};
-use schemas::{Command, CommandEnvelope, CommandId, OrderId, Outcome, Principal, Quantity, Sku};
-use service_kit::Tasks;
+use schemas::{
+    Command, CommandEnvelope, CommandId, InstallationSecret, OrderId, Outcome, Principal, Quantity, Sku,
+};
+use service_kit::{ArmedFailPoints, FailPoint, Tasks, arm_fail_points};
 use tempfile::TempDir;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Where the log of a test lives.
 pub(crate) enum Place {
-    Embedded { folder: TempDir, fail_point: FailPoint },
+    Embedded { folder: TempDir },
     Kafka { folder: TempDir, config: Box<KafkaConfig> },
 }
 
 impl Place {
     pub(crate) fn embedded() -> Self {
-        Self::Embedded { folder: tempfile::tempdir().unwrap(), fail_point: FailPoint::default() }
+        Self::Embedded { folder: tempfile::tempdir().unwrap() }
     }
 
     /// A fresh namespace on the broker named by `MILLRACE_TEST_KAFKA`; `None`, with a line that says so, without one.
@@ -50,12 +50,26 @@ impl Place {
         }
     }
 
+    /// How many offsets of a partition the log takes for itself with every batch.
+    pub(crate) fn markers(&self) -> u64 {
+        match self {
+            Self::Embedded { .. } => 0,
+            Self::Kafka { .. } => 1,
+        }
+    }
+
+    /// Lets the next write of the embedded log fail at `point`; whether it landed is not known until the log has opened
+    /// itself again.
+    pub(crate) fn fail_once(&self, point: FailPoint) -> ArmedFailPoints {
+        let log = self.folder().join("log");
+        arm_fail_points(&format!("{}@{}=1*return(unknown)", point.name(), log.display())).unwrap()
+    }
+
     pub(crate) fn open_log(&self) -> Arc<dyn Log> {
         match self {
-            Self::Embedded { folder, fail_point } => Arc::new(
+            Self::Embedded { folder } => Arc::new(
                 EmbeddedLog::open(EmbeddedConfig {
                     path: folder.path().join("log"),
-                    fail_point: fail_point.clone(),
                     ..EmbeddedConfig::default()
                 })
                 .unwrap(),
@@ -78,9 +92,26 @@ impl Running {
     }
 
     pub(crate) async fn start_with(place: &Place, config: HostConfig) -> Self {
-        let log = place.open_log();
+        Self::start_as(place, config, None).await
+    }
+
+    pub(crate) async fn start_as(
+        place: &Place,
+        config: HostConfig,
+        secret: Option<InstallationSecret>,
+    ) -> Self {
+        Self::over(place.open_log(), config, place.folder().join("state"), secret).await
+    }
+
+    /// A host over a log that is open already.
+    pub(crate) async fn over(
+        log: Arc<dyn Log>,
+        config: HostConfig,
+        state_folder: PathBuf,
+        secret: Option<InstallationSecret>,
+    ) -> Self {
         let tasks = Tasks::new();
-        let host = Host::start(Arc::clone(&log), config, place.folder().join("state"), &tasks).unwrap();
+        let host = Host::start(Arc::clone(&log), config, state_folder, secret, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
         Self { log, host, tasks }
     }
@@ -91,10 +122,9 @@ impl Running {
         self.log.close();
     }
 
-    /// Ends a host whose log has failed; how its tasks end does not matter.
-    pub(crate) async fn abandon(self) {
+    /// Ends a host, however it takes it, and leaves the log open.
+    pub(crate) async fn halt(self) {
         let _ = self.tasks.shutdown(SOON).await;
-        self.log.close();
     }
 
     pub(crate) async fn submit(&self, id: u128, command: Command) -> Result<HostAnswer, HostError> {

@@ -1,10 +1,15 @@
 //! Decisions, dedupe and races.
 
-use aggregate_host::{HostConfig, HostError};
-use event_log::{decode_event, decode_outcome};
-use schemas::{ErrorCode, ExpectedVersion, Outcome, Sku, Version};
+use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Running, envelope, receive, reserve};
+use aggregate_host::{HostConfig, HostError};
+use event_log::{decode_event, decode_outcome, encode_command};
+use schemas::{
+    CommandEnvelope, ErrorCode, ExpectedVersion, InstallationSecret, Outcome, Principal, Sku, StreamId,
+    Timestamp, Version,
+};
+
+use crate::harness::{Place, Running, SOON, envelope, receive, reserve};
 
 #[tokio::test]
 async fn an_accepted_command_is_in_the_log_at_its_version_and_position() {
@@ -137,5 +142,44 @@ async fn a_full_queue_refuses_at_once_and_loses_nothing() {
     assert!(all.iter().all(|answer| matches!(answer, Ok(_) | Err(HostError::Overloaded { .. }))));
     assert!(done < all.len(), "2,000 at once cannot all fit a queue of 4");
     assert_eq!(running.records().len(), done);
+    running.stop().await;
+}
+
+/// On a log that others can write to, only the installation's proof says who sent a command.
+#[tokio::test]
+async fn a_command_on_a_shared_log_is_believed_only_when_a_node_signed_it() {
+    let Some(place) = Place::kafka() else { return };
+    let secret = || InstallationSecret::new("a secret of our nodes").unwrap();
+    let clerk = Principal::new("clerk").unwrap();
+    let command = |number: u128, sku: &str| CommandEnvelope {
+        principal: clerk.clone(),
+        ..envelope(number, receive(sku, 1))
+    };
+    let running = Running::start_as(&place, HostConfig::default(), Some(secret())).await;
+    assert!(running.host.can_defer());
+    running.host.defer(&command(1, "OURS")).await.unwrap();
+    let forged = InstallationSecret::new("a secret of somebody").unwrap();
+    let (topics, partitions) = (running.log.topics().clone(), running.log.partitions());
+    for (number, sku, secret) in [(2, "FORGED", Some(&forged)), (3, "UNSIGNED", None)] {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let record = encode_command(&topics, partitions, &command(number, sku), now, secret).unwrap();
+        running.log.enqueue(record, Box::new(|outcome| assert!(outcome.is_ok())));
+    }
+    for (number, sku, principal) in [
+        (1, "OURS", "clerk".to_owned()),
+        (2, "FORGED", format!("kafka:{}", topics.commands())),
+        (3, "UNSIGNED", format!("kafka:{}", topics.commands())),
+    ] {
+        let stream = StreamId::stock(&Sku::new(sku).unwrap());
+        let id = envelope(number, receive(sku, 1)).command_id;
+        let deadline = Instant::now() + SOON;
+        while running.host.outcome(id, &stream).await.unwrap().is_none() {
+            assert!(Instant::now() < deadline, "{sku} was not decided");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let records = running.records();
+        let event = records.iter().find(|record| record.key == sku).unwrap();
+        assert_eq!(decode_event(event).unwrap().metadata.principal.as_str(), principal, "{sku}");
+    }
     running.stop().await;
 }

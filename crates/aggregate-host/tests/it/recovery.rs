@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use aggregate_host::HostConfig;
 use event_log::{Batch, Shard, encode_command};
 use schemas::{Outcome, Sku, Timestamp};
+use service_kit::FailPoint;
 
 use crate::harness::{Place, Running, SOON, envelope, receive, reserve};
 
@@ -97,7 +98,7 @@ async fn commands_of_the_commands_topic_are_decided_once_and_moved_to_their_shar
         let mut records = Vec::new();
         for i in 0..20u128 {
             let envelope = envelope(500 + i, receive(&format!("K{i}"), 3));
-            let mut record = encode_command(&topics, partitions, &envelope, now).unwrap();
+            let mut record = encode_command(&topics, partitions, &envelope, now, None).unwrap();
             if i % 2 == 0 {
                 // A producer that hashes differently.
                 record.partition = (record.partition + 1) % partitions;
@@ -130,23 +131,19 @@ async fn commands_of_the_commands_topic_are_decided_once_and_moved_to_their_shar
 }
 
 #[tokio::test]
-async fn after_a_failed_write_no_caller_is_told_a_success_that_is_not_in_the_log() {
-    for after_sync in [false, true] {
+async fn after_a_failed_write_callers_are_told_what_the_log_says_and_the_shard_goes_on() {
+    for (point, lands) in [
+        (FailPoint::EMBEDDED_BEFORE_WRITE, false),
+        (FailPoint::EMBEDDED_AFTER_WRITE, true),
+        (FailPoint::EMBEDDED_BEFORE_ANSWER, true),
+    ] {
         let place = Place::embedded();
-        let Place::Embedded { fail_point, .. } = &place else { unreachable!("it was just made") };
-        let config = HostConfig { answer_timeout_ms: 2_000, ..HostConfig::default() };
-        let running = Running::start_with(&place, config).await;
+        let running = Running::start(&place).await;
         running.outcome(1, receive("A", 5)).await;
-        if after_sync {
-            fail_point.fail_after_sync()
-        } else {
-            fail_point.fail_before_sync()
-        }
+        let armed = place.fail_once(point);
         let answer = running.submit(2, reserve("A", "o1", 1)).await;
-        running.abandon().await;
-        let again = Running::start(&place).await;
-        let landed = again.records().len() == 2;
-        assert_eq!(landed, after_sync);
+        let landed = running.records().len() == 2;
+        assert_eq!(landed, lands, "{point:?}");
         match answer {
             Ok(answer) => assert!(landed, "told {answer:?}"),
             Err(aggregate_host::HostError::NotWritten) => assert!(!landed),
@@ -154,10 +151,13 @@ async fn after_a_failed_write_no_caller_is_told_a_success_that_is_not_in_the_log
                 assert!(matches!(error, aggregate_host::HostError::OutcomeUnknown { .. }), "{error}")
             }
         }
-        // Repeating under the same id tells the truth.
-        let repeated = again.submit(2, reserve("A", "o1", 1)).await.unwrap();
+        // Repeating under the same id tells the truth, in the same process.
+        let repeated = running.submit(2, reserve("A", "o1", 1)).await.unwrap();
         assert_eq!(repeated.replayed, landed);
         assert!(matches!(repeated.outcome, Outcome::Accepted(_)));
-        again.stop().await;
+        running.outcome(3, receive("A", 5)).await;
+        assert_eq!(running.records().len(), 3);
+        drop(armed);
+        running.stop().await;
     }
 }

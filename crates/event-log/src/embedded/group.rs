@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::committer::Request;
 use super::reader::EmbeddedReader;
 use super::store::Store;
 use crate::ownership::{Ack, Membership, Ownership, OwnershipEvent};
@@ -22,7 +23,6 @@ fn group_cursors(store: &Store, group: &str, topics: &[Arc<str>]) -> Result<Vec<
     for topic in topics {
         for partition in 0..store.config.log.partitions {
             let slot = store.slot(topic, partition)?;
-            // Progress is not synced on its own, but it can never be ahead of the records: those are synced first.
             let next_offset = store.group_offset(group, slot)?.unwrap_or(0);
             cursors.push(Cursor { topic: topic.clone(), partition, next_offset });
         }
@@ -33,16 +33,22 @@ fn group_cursors(store: &Store, group: &str, topics: &[Arc<str>]) -> Result<Vec<
 /// A durable subscription whose only member has every partition.
 pub(crate) struct EmbeddedSubscription {
     store: Arc<Store>,
+    requests: Sender<Request>,
     group: Box<str>,
     reader: EmbeddedReader,
     is_new: bool,
 }
 
 impl EmbeddedSubscription {
-    pub(crate) fn open(store: Arc<Store>, group: &str, topics: &[Arc<str>]) -> Result<Self, Error> {
+    pub(crate) fn open(
+        store: Arc<Store>,
+        requests: Sender<Request>,
+        group: &str,
+        topics: &[Arc<str>],
+    ) -> Result<Self, Error> {
         let cursors = group_cursors(&store, group, topics)?;
         let reader = EmbeddedReader::open(Arc::clone(&store), &cursors)?;
-        Ok(Self { store, group: group.into(), reader, is_new: true })
+        Ok(Self { store, requests, group: group.into(), reader, is_new: true })
     }
 }
 
@@ -57,15 +63,14 @@ impl Subscription for EmbeddedSubscription {
     }
 
     fn commit(&mut self, progress: &[Cursor]) -> Result<(), Error> {
-        if self.store.is_closed() {
-            return Err(Error::Closed);
-        }
-        let mut rows = self.store.database.batch();
-        for cursor in progress {
-            self.store.put_progress(&mut rows, &self.group, cursor)?;
-        }
-        // Not synced: what a power cut takes back is delivered again.
-        rows.commit().map_err(|e| Error::backend("noting a subscription's progress", e))
+        // Checked here, so that the commit thread meets nothing that it has to refuse.
+        progress.iter().try_for_each(|c| self.store.slot(&c.topic, c.partition).map(drop))?;
+        // Through the commit thread like everything else: whatever is written to the journal is synced in its order,
+        // which is what the look at a damaged journal goes by.
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let request = Request::Progress { group: self.group.clone(), cursors: progress.to_vec(), answer };
+        self.requests.send(request).map_err(|_| Error::Closed)?;
+        answered.recv().unwrap_or(Err(Error::Closed))
     }
 
     fn rewind(&mut self, to: &[Cursor]) -> Result<(), Error> {
@@ -158,13 +163,17 @@ impl EmbeddedOwnership {
             if membership.leave.load(Ordering::SeqCst) {
                 return Ok(true);
             }
-            self.leaving = None;
-            for cursor in
-                group_cursors(&self.store, &self.token.group, &[self.store.topics.commands().clone()])?
-            {
-                self.reader.seek(&cursor)?;
+            match group_cursors(&self.store, &self.token.group, &[self.store.topics.commands().clone()]) {
+                // Where the group goes on is known again once the log is.
+                Err(Error::Reopening) => {}
+                cursors => {
+                    for cursor in cursors? {
+                        self.reader.seek(&cursor)?;
+                    }
+                    self.leaving = None;
+                    self.announce(OwnershipEvent::Assigned);
+                }
             }
-            self.announce(OwnershipEvent::Assigned);
         }
         for (partition, state) in membership.lock().iter().enumerate() {
             self.reader.set_paused(partition as u32, !state.is_answered || state.is_paused);

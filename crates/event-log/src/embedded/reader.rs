@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use schemas::Position;
 
-use super::store::{Store, backend_read};
+use super::database::{LogDatabase, read_error};
+use super::store::Store;
 use super::stored_record::{decode, offset_of, row_key};
 use crate::{Cursor, Error, LogReader, Record};
 
@@ -80,11 +81,13 @@ impl EmbeddedReader {
     }
 
     fn is_ready(&self) -> bool {
-        self.partitions.iter().any(|p| !p.is_paused && p.next_offset < self.store.end(p.slot))
+        self.store.is_open()
+            && self.partitions.iter().any(|p| !p.is_paused && p.next_offset < self.store.end(p.slot))
     }
 
     fn read_partition(
         &mut self,
+        database: &LogDatabase,
         index: usize,
         records_max: usize,
         bytes: &mut usize,
@@ -97,11 +100,11 @@ impl EmbeddedReader {
             return Ok(());
         }
         let key = |offset| row_key(self.store.topic_number(partition.slot), partition.partition, offset);
-        for row in self.store.records.range(key(partition.next_offset)..key(end)) {
+        for row in database.records.range(key(partition.next_offset)..key(end)) {
             if out.len() >= records_max || *bytes >= bytes_max {
                 break;
             }
-            let (row_key, value) = row.into_inner().map_err(backend_read)?;
+            let (row_key, value) = row.into_inner().map_err(read_error)?;
             let offset =
                 offset_of(&row_key).filter(|offset| *offset == partition.next_offset).ok_or_else(|| {
                     let what = format!(
@@ -129,8 +132,16 @@ impl LogReader for EmbeddedReader {
         let mut records = Vec::new();
         let mut bytes = 0;
         let count = self.partitions.len();
-        for i in 0..count {
-            self.read_partition((self.turn + i) % count, records_max, &mut bytes, &mut records)?;
+        let store = Arc::clone(&self.store);
+        let read = store.with(|database| {
+            (0..count).try_for_each(|i| {
+                self.read_partition(database, (self.turn + i) % count, records_max, &mut bytes, &mut records)
+            })
+        });
+        match read {
+            // There is nothing to read until the log is open again, as if nobody wrote.
+            Err(Error::Reopening) => {}
+            outcome => outcome?,
         }
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };
         if records.is_empty() && self.store.is_closed() {

@@ -168,6 +168,19 @@ impl KafkaConfig {
         self.finish(client)
     }
 
+    /// A producer of commands: in order, without doubles of its own, no transaction.
+    pub(crate) fn enqueue_client(&self) -> ClientConfig {
+        let mut client = self.client("commands");
+        client
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", self.message_timeout_ms.to_string())
+            .set("message.max.bytes", self.message_bytes_max().to_string())
+            .set("queue.buffering.max.messages", self.log.batch_records_max.to_string())
+            .set("linger.ms", "1")
+            .set("retry.backoff.ms", "10");
+        self.finish(client)
+    }
+
     /// A consumer that reads committed records of partitions given to it.
     pub(crate) fn reader_client(&self, role: &str) -> ClientConfig {
         let mut client = self.client(role);

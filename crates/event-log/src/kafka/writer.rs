@@ -9,6 +9,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::Offset;
 use schemas::{Position, Timestamp};
+use service_kit::{FailPoint, Fault};
 
 use super::Shared;
 use super::client::{code_of, is_fencing, is_stale_member};
@@ -61,6 +62,9 @@ impl KafkaWriter {
             TransactionalProducer::init(&shared, shard, 'a')?,
             TransactionalProducer::init(&shared, shard, 'b')?,
         ];
+        if FailPoint::KAFKA_BEFORE_TERM.pass(&shared.topics.namespace()).is_some() {
+            return Err(Error::backend("noting the shard's owner", "a fail point is armed"));
+        }
         let term = last_term(&shared, shard)?.next();
         let mut writer = Self { shared, shard, term, pair: Some(Pair { producers, turn: 0 }) };
         // The first transaction (on `.a`) makes the term and the owner known.
@@ -78,17 +82,23 @@ impl KafkaWriter {
     /// Everything up to the commit, the commit, and what to conclude.
     fn transact(&self, current: &TransactionalProducer, batch: &Batch) -> Result<Appended, AppendError> {
         let TransactionalProducer { producer, deliveries } = current;
+        self.pass(FailPoint::KAFKA_BEFORE_BEGIN)?;
         deliveries.begin(batch.records.len());
         if let Err(error) = self.prepare(producer, batch) {
             return Err(self.before_commit(current, error));
         }
+        // Whoever fails here leaves an open transaction, as a process that ends here would.
+        self.pass(FailPoint::KAFKA_BEFORE_COMMIT)?;
         let timeout = Duration::from_millis(self.shared.config.commit_timeout_ms);
         let committed = commit_transaction(producer, timeout);
         // librdkafka sends the commit only after its flush has ended, and then not when a record failed. Its flush has
         // ended only once the reports of all records were handed to `deliveries`. So a report that is missing or bad
         // proves that no commit was sent.
         match (committed, deliveries.outcome()) {
-            (Ok(()), Delivery::All(offsets)) => Ok(appended(batch, offsets)),
+            (Ok(()), Delivery::All(offsets)) => {
+                self.pass(FailPoint::KAFKA_AFTER_COMMIT)?;
+                Ok(appended(batch, offsets))
+            }
             (Err(_), Delivery::Failed(error)) => Err(self.before_commit(current, error)),
             (Err(error), Delivery::Incomplete) => {
                 tracing::debug!(shard = %self.shard, %error, "records were not acknowledged in time");
@@ -103,11 +113,22 @@ impl KafkaWriter {
         }
     }
 
+    fn pass(&self, point: FailPoint) -> Result<(), AppendError> {
+        match point.pass(&self.shared.topics.namespace()) {
+            None => Ok(()),
+            Some(Fault::NotWritten) => Err(AppendError::not_written("a fail point is armed")),
+            Some(Fault::Unknown) => Err(AppendError::unknown("a fail point is armed")),
+            Some(Fault::Fenced) => {
+                Err(AppendError::Fenced { shard: self.shard, term: self.term, source: None })
+            }
+        }
+    }
+
     /// Begins the transaction and queues everything.
     fn prepare(&self, producer: &ThreadedProducer<Deliveries>, batch: &Batch) -> Result<(), KafkaError> {
         producer.begin_transaction()?;
         for (index, record) in batch.records.iter().enumerate() {
-            producer.send(base_record(record, index)).map_err(|(error, _)| error)?;
+            producer.send(base_record_of(record, index)).map_err(|(error, _)| error)?;
         }
         if let Some(Consumed { group, offsets }) = &batch.consumed {
             // Tokens of the embedded log have no generation: they cannot come here.
@@ -210,12 +231,16 @@ impl ShardWriter for KafkaWriter {
     }
 }
 
-fn base_record(record: &NewRecord, index: usize) -> BaseRecord<'_, [u8], [u8], usize> {
+/// The record as a producer takes it; `opaque` comes back with its delivery report.
+pub(crate) fn base_record_of<O: rdkafka::util::IntoOpaque>(
+    record: &NewRecord,
+    opaque: O,
+) -> BaseRecord<'_, [u8], [u8], O> {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in record.headers.iter() {
         headers = headers.insert(Header { key, value: Some(&value[..]) });
     }
-    BaseRecord::with_opaque_to(&record.topic, index)
+    BaseRecord::with_opaque_to(&record.topic, opaque)
         .partition(record.partition as i32)
         .key(&record.key[..])
         .payload(&record.value[..])

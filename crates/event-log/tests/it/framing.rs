@@ -113,7 +113,7 @@ fn commands_and_outcomes_survive() {
     let topics = Topics::new("shop");
     let command = command();
     let now = Timestamp::from_millis(1_700_000_000_123);
-    let new = event_log::encode_command(&topics, 4, &command, now).unwrap();
+    let new = event_log::encode_command(&topics, 4, &command, now, None).unwrap();
     assert_eq!((&*new.topic, new.partition), ("shop.commands", event_log::partition_for(b"85123A", 4)));
     assert_eq!(event_log::decode_command(&stored(new, 0)).unwrap(), command);
 

@@ -11,6 +11,7 @@ use event_log::{
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use schemas::AggregateType;
+use service_kit::{FailPoint, arm_fail_points};
 
 use crate::contract::{send_commands, take_commands};
 use crate::proxy::{END_TRANSACTION, Fault, PRODUCE, Proxy};
@@ -229,6 +230,47 @@ fn a_writer_fenced_before_its_commit_is_fenced_and_after_it_unknown() {
     assert!(matches!(error, AppendError::Unknown { .. }), "{error:?}");
     let read = read_to_end(&*log, &order(&*log, 1, "").topic, 1);
     assert_eq!(read.iter().map(text).collect::<Vec<_>>(), ["second"], "fenced before it arrived");
+}
+
+#[test]
+fn fail_points_let_an_append_fail_as_they_were_told_and_the_log_tells_what_became_of_it() {
+    use FailPoint as P;
+    let Some(broker) = broker() else { return };
+    let config = namespace(&broker);
+    let log = open_config(&config);
+    let name = &config.log.namespace;
+    let mut expected = Vec::new();
+    for (point, fault, lands) in [
+        (P::KAFKA_BEFORE_BEGIN, "not_written", false),
+        (P::KAFKA_BEFORE_BEGIN, "fenced", false),
+        (P::KAFKA_BEFORE_COMMIT, "not_written", false),
+        (P::KAFKA_BEFORE_COMMIT, "unknown", false),
+        (P::KAFKA_AFTER_COMMIT, "unknown", true),
+    ] {
+        let mut writer = log.open_writer(SHARD).unwrap();
+        let armed = arm_fail_points(&format!("{}@{name}=1*return({fault})", point.name())).unwrap();
+        let value = format!("{}.{fault}", point.name());
+        let error = writer.append(Batch::of(vec![order(&*log, 1, &value)])).unwrap_err();
+        let is_right = match error {
+            AppendError::NotWritten { .. } => fault == "not_written",
+            AppendError::Unknown { .. } => fault == "unknown",
+            AppendError::Fenced { .. } => fault == "fenced",
+        };
+        assert!(is_right, "{value}: {error:?}");
+        drop((armed, writer));
+        expected.extend(lands.then_some(value));
+        let mut next = log.open_writer(SHARD).unwrap();
+        next.append(Batch::of(vec![order(&*log, 1, "after")])).unwrap();
+        expected.push("after".to_owned());
+        assert_eq!(orders(&*log, 1, expected.len()), expected);
+    }
+    let armed =
+        arm_fail_points(&format!("{}@{name}=1*return(unknown)", P::KAFKA_BEFORE_TERM.name())).unwrap();
+    let term = log.open_writer(SHARD).err().map(|error| assert!(matches!(error, Error::Backend { .. })));
+    assert!(term.is_some());
+    drop(armed);
+    let first = log.open_writer(SHARD).unwrap().term();
+    assert!(log.open_writer(SHARD).unwrap().term() > first);
 }
 
 #[test]

@@ -11,10 +11,8 @@ use crate::tasks::{OnError, TaskHandle, Tasks};
 const SOON: Duration = Duration::from_secs(30);
 
 async fn call(router: Router, request: axum::http::request::Builder) -> (StatusCode, HeaderMap, Value) {
-    let response = with_layers(router, &HttpOptions::default())
-        .oneshot(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+    let router = with_layers(router, &HttpOptions::default());
+    let response = around(request.body(Body::empty()).unwrap(), router).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), 65_536).await.unwrap();
     (status, headers, serde_json::from_slice(&body).unwrap_or(Value::Null))

@@ -56,7 +56,7 @@ pub(crate) fn big(session: &mut Session) -> anyhow::Result<()> {
 
 /// A platform whose log has so many stock streams.
 fn filled(session: &Session, streams: u64) -> anyhow::Result<Platform> {
-    let platform = session.place.start(&Shape::Embedded, Parts::Commands)?;
+    let platform = session.platform(&Shape::Embedded, Parts::Commands)?;
     println!("\nfilling {streams} streams");
     let lines = session.options.bulk_lines;
     let tally = bulk_once(platform.server.address(), 4, deliveries(streams, 1, lines), FILL_LIMIT)?;

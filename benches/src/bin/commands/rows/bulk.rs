@@ -12,7 +12,7 @@ use crate::session::Session;
 /// Both shapes, the write side alone.
 pub(crate) fn bulk(session: &mut Session) -> anyhow::Result<()> {
     for shape in session.shapes.clone() {
-        let platform = session.place.start(&shape, Parts::Commands)?;
+        let platform = session.platform(&shape, Parts::Commands)?;
         let options = &session.options;
         let (requests, lines) = (options.bulk_requests, options.bulk_lines);
         let title = format!("NDJSON bulk, {}, {requests} requests of {lines} lines", shape.name());

@@ -20,7 +20,7 @@ pub(crate) fn import(session: &mut Session) -> anyhow::Result<()> {
     let file = file.with_context(|| format!("--import needs the data file: {FILE_VARIABLE} is not set"))?;
     let file = std::path::absolute(file)?;
     for shape in session.shapes.clone() {
-        let platform = session.place.start(&shape, Parts::All)?;
+        let platform = session.platform(&shape, Parts::All)?;
         println!("\nimport, {}", shape.name());
         let begin = Instant::now();
         let output = Command::new(&session.place.program)

@@ -21,7 +21,7 @@ const STOCK_LIMIT: Duration = Duration::from_secs(120);
 pub(crate) fn mix(session: &mut Session) -> anyhow::Result<()> {
     for shape in session.shapes.clone() {
         for parts in [Parts::Commands, Parts::Projectors] {
-            let platform = session.place.start(&shape, parts)?;
+            let platform = session.platform(&shape, parts)?;
             let options = &session.options;
             let stock = deliveries(options.streams, STOCK, options.bulk_lines);
             bulk_once(platform.server.address(), 4, stock, STOCK_LIMIT)?;

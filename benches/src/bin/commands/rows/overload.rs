@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Both shapes, the write side alone: half and three times the rate that a closed loop just reached.
 pub(crate) fn overload(session: &mut Session) -> anyhow::Result<()> {
     for shape in session.shapes.clone() {
-        let platform = session.place.start(&shape, Parts::Commands)?;
+        let platform = session.platform(&shape, Parts::Commands)?;
         let (options, address) = (&session.options, platform.server.address());
         let keys = options.keys();
         let requests = |index: usize| Receive::new(keys.reseeded(options.seed + index as u64));

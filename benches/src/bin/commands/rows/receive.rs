@@ -12,7 +12,7 @@ use crate::session::Session;
 pub(crate) fn receive(session: &mut Session) -> anyhow::Result<()> {
     for shape in session.shapes.clone() {
         for parts in [Parts::Commands, Parts::All] {
-            let platform = session.place.start(&shape, parts)?;
+            let platform = session.platform(&shape, parts)?;
             for connections in session.options.connections.clone() {
                 row(session, &platform, &shape, parts, connections)?;
             }

@@ -16,7 +16,7 @@ pub(crate) fn start(session: &mut Session) -> anyhow::Result<()> {
         let (mut ready_s, mut resident_mb) = (Vec::new(), Vec::new());
         println!("\nidle, {}, everything", shape.name());
         for round in 0..session.options.rounds() {
-            let platform = session.place.start(&shape, Parts::All)?;
+            let platform = session.platform(&shape, Parts::All)?;
             std::thread::sleep(IDLE);
             let resident = platform.server.resident_bytes()? as f64 / 1e6;
             println!("  round {}  ready after {:?}, {resident:.0} MB", round + 1, platform.ready_after);
