@@ -102,7 +102,13 @@ fn text(value: String) -> HeaderValue {
 #[allow(dead_code, reason = "read by the description only; call.rs reads the headers")]
 pub(crate) struct CommandHeaders {
     /// 1 to 255 visible characters. The same key from the same principal is the same command: repeating it is safe.
-    #[param(nullable = false, rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[param(
+        nullable = false,
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$"
+    )]
     idempotency_key: Option<String>,
     /// Repeats the command of this id (an earlier answer names it); not together with `Idempotency-Key`.
     #[param(nullable = false, rename = "Millrace-Command-Id", format = Uuid)]

@@ -37,7 +37,12 @@ async fn an_odd_body_is_refused_by_name() {
     for broken in ["1e999", "01", "NaN", "+1", "1}", "\"\\ud800\""] {
         receive(&app, format!("{{\"quantity\": {broken}}}")).await.is_problem(400, "invalid_request");
     }
-    for broken in [nested(100_000).into_bytes(), b"\xef\xbb\xbf{}".to_vec(), b"{\"quantity\": \"\xff\"}".to_vec(), vec![0; 9]] {
+    for broken in [
+        nested(100_000).into_bytes(),
+        b"\xef\xbb\xbf{}".to_vec(),
+        b"{\"quantity\": \"\xff\"}".to_vec(),
+        vec![0; 9],
+    ] {
         receive(&app, broken).await.is_problem(400, "invalid_request");
     }
     assert!(app.events("stock/ODD").is_empty());
@@ -59,10 +64,14 @@ async fn an_odd_path_is_refused_by_name() {
 async fn an_odd_line_of_a_bulk_request_is_refused_by_name_and_the_others_go_on() {
     let app = App::start().await;
     let fine = r#"{"aggregate": "stock", "id": "ODD", "type": "receive", "data": {"quantity": 1}}"#;
-    let deep = format!(r#"{{"aggregate": "stock", "id": "ODD", "type": "receive", "data": {}}}"#, nested(100_000));
+    let deep =
+        format!(r#"{{"aggregate": "stock", "id": "ODD", "type": "receive", "data": {}}}"#, nested(100_000));
     let lines = [
         (fine, ""),
-        ("[null, null, null, null, null, null, null, \"stock\", \"ODD\", \"receive\", {\"quantity\": 1}]", "invalid_value"),
+        (
+            "[null, null, null, null, null, null, null, \"stock\", \"ODD\", \"receive\", {\"quantity\": 1}]",
+            "invalid_value",
+        ),
         ("{\"aggregate\": \"stock\", \"id\": \"ODD\", \"type\": \"\\u0000\"}", "invalid_value"),
         ("{\"aggregate\": \"stock\", \"id\": \"\", \"type\": \"receive\"}", "invalid_value"),
         (deep.as_str(), "invalid_request"),

@@ -79,9 +79,14 @@ async fn limits_and_cursors_out_of_range_are_refused() {
         let answer = bed.get(path).await;
         assert_eq!((answer.status.as_u16(), &answer.body["code"]), (422, &"invalid_value".into()), "{path}");
     }
-    for path in ["/v1/products?limit=many", "/v1/orders?custmer=12000", "/v1/reports/totals?form=2010-12-01"] {
+    for path in ["/v1/products?limit=many", "/v1/orders?custmer=12000", "/v1/reports/totals?form=2010-12-01"]
+    {
         let answer = bed.get(path).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &"invalid_request".into()), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["code"]),
+            (400, &"invalid_request".into()),
+            "{path}"
+        );
     }
     bed.close().await;
 }
