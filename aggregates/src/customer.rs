@@ -206,6 +206,7 @@ impl Customer {
             }
             Some(_) => return Err(CustomerError::ReferenceReused { customer_id, reference }),
         }
+        limits::amount("amount", amount)?;
         limits::text("reason", &reason, 0..=limits::NOTE_CHARS_MAX)?;
         let before = self.balance.unwrap_or(Money::zero(amount.currency));
         if before.currency != amount.currency {

@@ -38,6 +38,7 @@ mod stock;
 pub use cart::{Cart, CartError, CartStatus};
 pub use customer::{Customer, CustomerError};
 pub use error::DomainError;
+pub use limits::AMOUNT_MINOR_MAX;
 pub use order::{Order, OrderError};
 pub use payment::{Payment, PaymentError, PaymentStatus};
 pub use product::{Product, ProductError, ProductStatus};

@@ -20,6 +20,14 @@ pub(crate) const DESCRIPTION_CHARS_MAX: usize = 20_000;
 /// Most entries of a list, where nothing else is said.
 pub(crate) const ENTRIES_MAX: usize = 100;
 
+/// Most bytes of the texts that one event repeats line by line or entry by entry. Each may be as long as allowed, but all of
+/// them have to fit a record of the log (1 MiB by default) with what stands around them.
+pub(crate) const TEXTS_BYTES_MAX: usize = 600 << 10;
+
+/// Largest amount of one document, minor units either way: sums over millions of them still fit 64 bits, in accounts and
+/// in views, which could not go on otherwise.
+pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+
 /// A value outside of its range; every aggregate turns it into its own `InvalidValue`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Invalid {
@@ -71,12 +79,33 @@ pub(crate) fn texts(
     values.iter().try_for_each(|value| text(field, value, chars.clone()))
 }
 
-/// The amount must not be negative.
-pub(crate) fn not_negative(field: &'static str, amount: Money) -> Result<(), Invalid> {
-    if amount.amount_minor >= 0 {
+/// The texts together must not be longer than an event can hold.
+pub(crate) fn texts_together<'a>(
+    field: &'static str,
+    values: impl Iterator<Item = &'a str>,
+) -> Result<(), Invalid> {
+    let given: usize = values.map(str::len).sum();
+    if given <= TEXTS_BYTES_MAX {
         return Ok(());
     }
-    Err(Invalid::new(field, format!("is {amount}, it may not be negative")))
+    Err(Invalid::new(field, format!("have {given} bytes of text, at most {TEXTS_BYTES_MAX} are allowed")))
+}
+
+/// The amount must be one that a document can have.
+pub(crate) fn amount(field: &'static str, amount: Money) -> Result<(), Invalid> {
+    if amount.amount_minor.unsigned_abs() <= AMOUNT_MINOR_MAX.unsigned_abs() {
+        return Ok(());
+    }
+    let most = Money::new(AMOUNT_MINOR_MAX, amount.currency);
+    Err(Invalid::new(field, format!("is {amount}, at most {most} is allowed")))
+}
+
+/// The amount must be one that a document can have, and not negative.
+pub(crate) fn not_negative(field: &'static str, given: Money) -> Result<(), Invalid> {
+    if given.amount_minor < 0 {
+        return Err(Invalid::new(field, format!("is {given}, it may not be negative")));
+    }
+    amount(field, given)
 }
 
 /// Lines are counted from 1.

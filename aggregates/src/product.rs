@@ -170,7 +170,10 @@ fn check_description(description: &ProductDescription) -> Result<(), Invalid> {
         limits::text("attributes", name, 1..=limits::LABEL_CHARS_MAX)?;
         limits::text("attributes", value, 0..=limits::NOTE_CHARS_MAX)?;
     }
-    limits::texts("media", &description.media, 1..=limits::NOTE_CHARS_MAX)
+    limits::texts("media", &description.media, 1..=limits::NOTE_CHARS_MAX)?;
+    let attributes = description.attributes.0.iter().flat_map(|(name, value)| [name, value]);
+    let entries = description.category_path.iter().chain(&description.media).chain(attributes);
+    limits::texts_together("category_path, attributes and media", entries.map(String::as_str))
 }
 
 impl Aggregate for Product {

@@ -216,6 +216,7 @@ impl Starting {
             }
             None => None,
         };
+        documents.push(serde_json::to_value(Health::openapi())?);
         let process_managers = ProcessManagersSlot::default();
         let admin = AdminState {
             log: Arc::clone(&log),

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemas::{CommandId, Position, Version};
 use serde::Serialize;
-use service_kit::{Json, Problem};
+use service_kit::Json;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::deferred::Deferred;
@@ -102,29 +102,40 @@ fn text(value: String) -> HeaderValue {
 #[allow(dead_code, reason = "read by the description only; call.rs reads the headers")]
 pub(crate) struct CommandHeaders {
     /// 1 to 255 visible characters. The same key from the same principal is the same command: repeating it is safe.
-    #[param(rename = "Idempotency-Key")]
+    #[param(
+        nullable = false,
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]+$"
+    )]
     idempotency_key: Option<String>,
     /// Repeats the command of this id (an earlier answer names it); not together with `Idempotency-Key`.
-    #[param(rename = "Millrace-Command-Id")]
+    #[param(nullable = false, rename = "Millrace-Command-Id", format = Uuid)]
     command_id: Option<String>,
     /// The version at which the caller believes the stream, in quotes; at another one nothing is done (412).
-    #[param(rename = "If-Match", example = "\"3\"")]
+    #[param(nullable = false, rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$", example = "\"3\"")]
     if_match: Option<String>,
     /// `respond-async`: 202 as soon as the command is durable, with where its outcome will be. A preference: where this node
     /// cannot vouch for the sender on the commands topic, the answer waits for the outcome all the same.
-    #[param(rename = "Prefer", example = "respond-async")]
+    #[param(nullable = false, rename = "Prefer", example = "respond-async")]
     prefer: Option<String>,
     /// Who asks; believed on loopback connections only.
-    #[param(rename = "Millrace-Principal")]
+    #[param(
+        nullable = false,
+        rename = "Millrace-Principal",
+        pattern = "^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?$"
+    )]
     principal: Option<String>,
     /// W3C trace context; recorded with the events.
+    #[param(nullable = false)]
     traceparent: Option<String>,
 }
 
-/// The answers of a route for one command, for the API's description.
+/// The success of a route for one command, for the API's description.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "read by the description only")]
-pub(crate) enum CommandResponses {
+pub(crate) enum Done {
     /// It is decided and durable.
     #[response(status = 200, headers(
         ("ETag" = String, description = "The stream's version, in quotes"),
@@ -140,18 +151,12 @@ pub(crate) enum CommandResponses {
         ("Millrace-Command-Id" = String, description = "The command"),
     ))]
     Deferred(Deferred),
-    /// It was refused; nothing was changed. `code` says why, and the facts stand beside it.
-    #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(Problem),
-    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
-    #[response(status = "5XX", content_type = "application/problem+json")]
-    Failed(Problem),
 }
 
-/// As [`CommandResponses`], of a route that makes an instance.
+/// As [`Done`], of a route that makes an instance.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "read by the description only")]
-pub(crate) enum CreationResponses {
+pub(crate) enum Created {
     /// It exists now.
     #[response(status = 201, headers(
         ("Location" = String, description = "Where the query API shows it"),
@@ -169,12 +174,10 @@ pub(crate) enum CreationResponses {
     ))]
     Deferred(Deferred),
     /// It existed already, with the same content.
-    #[response(status = 200)]
+    #[response(status = 200, headers(
+        ("ETag" = String, description = "The stream's version, in quotes"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+        ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
+    ))]
     Existed(CommandAnswer),
-    /// It was refused; nothing was changed. `code` says why, and the facts stand beside it.
-    #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(Problem),
-    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
-    #[response(status = "5XX", content_type = "application/problem+json")]
-    Failed(Problem),
 }

@@ -29,6 +29,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::app::Api;
 use crate::call::{Sender, command_id_of_key, fresh_command_id};
 use crate::error::ApiError;
+use crate::extract::require_object;
 use crate::metrics::BULK_LINES;
 
 use lines::{Line, Lines};
@@ -168,6 +169,7 @@ impl Bulk {
             problem.facts.remove("line");
             Box::new(ApiError::from(problem).problem)
         })?;
+        require_object(&text).map_err(|problem| Box::new(ApiError::from(problem).problem))?;
         let command_id = self.command_id(&parsed)?;
         self.envelope(command_id, &mut parsed)
             .map_err(|problem| Box::new(ApiError::from(problem).problem.command_id(command_id)))

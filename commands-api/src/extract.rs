@@ -2,8 +2,9 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
+use schemas::ErrorCode;
 use serde::de::DeserializeOwned;
-use service_kit::{Path, parse_json, read_body, require_json};
+use service_kit::{Path, Problem, parse_json, read_body, require_json};
 
 use crate::error::ApiError;
 
@@ -20,8 +21,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Ok(Self(parse_json(b"{}")?));
         }
         is_json?;
-        Ok(Self(parse_json(&bytes)?))
+        let value = parse_json(&bytes)?;
+        require_object(&bytes)?;
+        Ok(Self(value))
     }
+}
+
+/// Refuses JSON that is no object. Serde reads a struct from a list of its fields as well; the description does not.
+pub(crate) fn require_object(text: &[u8]) -> Result<(), Problem> {
+    if text.trim_ascii_start().starts_with(b"{") {
+        return Ok(());
+    }
+    Err(Problem::of(ErrorCode::InvalidValue).detail("this is no JSON object"))
 }
 
 /// The parameters in the path.

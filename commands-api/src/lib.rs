@@ -25,6 +25,7 @@ mod layer;
 mod metrics;
 mod permission;
 mod pricing;
+mod refusals;
 mod routes;
 mod shards;
 

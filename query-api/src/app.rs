@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use projections::Progress;
 use read_store::ReadStore;
+use schemas::Retry;
+use service_kit::Problem;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -28,7 +30,7 @@ impl QueryState {
 }
 
 #[derive(OpenApi)]
-#[openapi(tags(
+#[openapi(components(schemas(Problem, Retry)), tags(
     (name = "products", description = "What is sold"),
     (name = "stock", description = "How much there is"),
     (name = "carts", description = "What buyers have gathered"),

@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod page;
 mod position;
+mod refusals;
 mod routes;
 mod view;
 

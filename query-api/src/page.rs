@@ -26,10 +26,12 @@ pub struct Page<T> {
 
 /// Which page.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// Most items, 1 to 1,000; 100 by default.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u64>,
     /// `next_cursor` of the page before; the first page without.
     #[serde(default)]

@@ -45,6 +45,12 @@ pub(crate) struct MinPositionHeader {
     /// Comma-separated `topic/partition@offset` pairs that the answer must reflect: the `Millrace-Position` of an
     /// earlier answer. Topics that the view does not read are ignored. Waits up to two seconds, then 503
     /// `read_model_behind`.
-    #[param(rename = "Millrace-Min-Position", required = false, example = "millrace.order.events/0@17")]
+    #[param(
+        nullable = false,
+        rename = "Millrace-Min-Position",
+        required = false,
+        pattern = "^([A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18}(,[A-Za-z0-9._-]+/[0-9]{1,9}@[0-9]{1,18})*)?$",
+        example = "millrace.order.events/0@17"
+    )]
     min_position: Option<String>,
 }

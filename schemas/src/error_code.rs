@@ -70,6 +70,8 @@ error_codes! {
     OutcomeUnknown = "outcome_unknown" 503 AfterBackoff "Whether the command took effect is not known yet; repeat it under the same id",
     ReadModelBehind = "read_model_behind" 503 AfterBackoff "The view has not reached the asked position yet",
     ShuttingDown = "shutting_down" 503 AfterBackoff "This process is stopping; nothing was done",
+    NotReady = "not_ready" 503 AfterBackoff "The process cannot do its work now",
+    NotLive = "not_live" 503 AfterBackoff "The process makes no progress",
     Internal = "internal" 500 AfterBackoff "Something is broken on our side",
     // Product.
     ProductNotFound = "product_not_found" 404 Never "There is no such product",

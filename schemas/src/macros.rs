@@ -7,7 +7,7 @@ macro_rules! string_id {
         ///
         /// 1 to 128 bytes of `A-Z a-z 0-9 . _ - ~ : @ +` and inner spaces.
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, utoipa::ToSchema)]
-        #[schema(value_type = String, pattern = r"^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]*[A-Za-z0-9._~:@+-])?$")]
+        #[schema(value_type = String, pattern = r"^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?$")]
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {

@@ -20,7 +20,11 @@ pub struct ReferenceError {
 ///
 /// Within one stream the same reference means the same deed: it is done once, whoever repeats it, however late.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, utoipa::ToSchema)]
-#[schema(value_type = String, example = "C536379/1")]
+#[schema(
+    value_type = String,
+    pattern = r"^[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?(/[1-9][0-9]{0,8}){0,2}$",
+    example = "C536379/1"
+)]
 pub struct Reference(Arc<str>);
 
 impl Reference {

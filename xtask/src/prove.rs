@@ -101,14 +101,33 @@ const PROOFS: [Proof; 8] = [
     },
 ];
 
-/// Runs the named proof against a real Kafka, or lists all.
+/// A script under `tests/` that is worth running for longer; it starts what it needs by itself.
+#[derive(Debug)]
+struct Script {
+    name: &'static str,
+    description: &'static str,
+    file: &'static str,
+    rounds: u32,
+}
+
+const SCRIPTS: [Script; 1] = [Script {
+    name: "sweep",
+    description: "generated requests to every operation: no 5xx but documented 503s, no answer that is not documented",
+    file: "test_openapi_sweep.py",
+    rounds: 20,
+}];
+
+/// Runs the named proof, tests against a real Kafka, or lists all.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(name) = &arguments.name else {
-        for proof in &PROOFS {
-            println!("{:<12} {}", proof.name, proof.description);
+        for (name, description) in listing() {
+            println!("{name:<12} {description}");
         }
         return Ok(());
     };
+    if let Some(script) = SCRIPTS.iter().find(|script| script.name == name) {
+        return run_script(script, arguments.rounds.unwrap_or(script.rounds));
+    }
     let proof = PROOFS.iter().find(|proof| proof.name == name);
     let proof =
         proof.with_context(|| format!("no proof is called '{name}'; `cargo xtask prove` lists them"))?;
@@ -141,6 +160,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     command.env(workspace::BINARY_VARIABLE, workspace::binary());
     succeed(&mut command).with_context(|| format!("{name} is not proved"))?;
     println!("{name}: proved");
+    Ok(())
+}
+
+/// Every proof's name and description.
+fn listing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let tests = PROOFS.iter().map(|proof| (proof.name, proof.description));
+    tests.chain(SCRIPTS.iter().map(|script| (script.name, script.description)))
+}
+
+fn run_script(script: &Script, rounds: u32) -> Result<()> {
+    if !process::on_path("python3") {
+        return Err(Unavailable(format!("{} needs python3", script.name)).into());
+    }
+    process::catch_interrupts();
+    succeed(workspace::cargo().args(["build", "--release", "--package", "millrace"]))?;
+    println!("{}: {rounds} rounds", script.name);
+    let mut command = Command::new("python3");
+    command.arg(workspace::root().join("tests").join(script.file)).current_dir(workspace::root());
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env(ROUNDS_VARIABLE, rounds.to_string());
+    command.env(workspace::BINARY_VARIABLE, workspace::binary());
+    succeed(&mut command).with_context(|| format!("{} is not proved", script.name))?;
+    println!("{}: proved", script.name);
     Ok(())
 }
 
@@ -182,8 +223,15 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for proof in &PROOFS {
-            assert_eq!(PROOFS.iter().filter(|other| other.name == proof.name).count(), 1, "{}", proof.name);
+        for (name, _) in listing() {
+            assert_eq!(listing().filter(|(other, _)| *other == name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn scripts_are_there() {
+        for script in &SCRIPTS {
+            assert!(workspace::root().join("tests").join(script.file).is_file(), "{}", script.file);
         }
     }
 

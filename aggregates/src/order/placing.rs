@@ -33,12 +33,17 @@ pub(super) fn place(order_id: OrderId, command: PlaceOrder) -> Result<OrderPlace
     if let Some(address) = &command.shipping_address {
         limits::address("shipping_address", address)?;
     }
+    limits::texts_together("lines", command.lines.iter().flat_map(|line| [line.sku.as_str(), &line.name]))?;
     let mut total = Money::zero(command.currency);
     let mut tax = Money::zero(command.currency);
     for (number, line) in (1..).zip(&command.lines) {
         let invalid = |problem: &str| OrderError::LineInvalid { line: number, problem: problem.to_owned() };
         check_line(number, line, command.currency).map_err(invalid)?;
-        total = total.checked_add(line.total).map_err(|_| invalid("makes the order's total too large"))?;
+        total = total
+            .checked_add(line.total)
+            .ok()
+            .filter(|total| total.amount_minor <= limits::AMOUNT_MINOR_MAX)
+            .ok_or_else(|| invalid("makes the order's total too large"))?;
         // A line's tax is at most its total, so the sum of taxes fits when that of totals does.
         tax = tax.checked_add(line.tax).map_err(|_| invalid("makes the order's tax too large"))?;
     }
@@ -82,7 +87,12 @@ fn check_line(number: u32, line: &OrderLine, currency: Currency) -> Result<(), &
     if amounts.iter().any(|amount| amount.amount_minor < 0) {
         return Err("has a negative amount");
     }
-    let price = line.unit_price.checked_mul(line.quantity.get()).map_err(|_| "is worth too much")?;
+    let price = line
+        .unit_price
+        .checked_mul(line.quantity.get())
+        .ok()
+        .filter(|price| price.amount_minor <= limits::AMOUNT_MINOR_MAX)
+        .ok_or("is worth too much")?;
     // Neither is negative, so the difference fits.
     if price.amount_minor - line.discount.amount_minor != line.total.amount_minor {
         return Err("has a total that is not quantity × unit price − discount");

@@ -142,10 +142,13 @@ impl Payment {
     }
 }
 
-/// Amounts are positive and in the payment's currency.
+/// Amounts are positive, ones that a document can have, and in the payment's currency.
 pub(super) fn check_amount(given: Money, currency: Currency) -> Result<(), PaymentError> {
     if given.amount_minor <= 0 {
         return Err(PaymentError::AmountInvalid { given, problem: "is not positive" });
+    }
+    if given.amount_minor > limits::AMOUNT_MINOR_MAX {
+        return Err(PaymentError::AmountInvalid { given, problem: "is too large" });
     }
     if given.currency != currency {
         return Err(PaymentError::AmountInvalid { given, problem: "is not in the payment's currency" });

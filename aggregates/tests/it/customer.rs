@@ -1,6 +1,6 @@
 //! The rules of customers.
 
-use aggregates::CustomerError;
+use aggregates::{AMOUNT_MINOR_MAX, CustomerError};
 use schemas::customer::{
     CreditAccount, CreditKind, CustomerCommand, CustomerProfile, InteractionKind, PutAddress, RecordConsent,
     RecordInteraction, RemoveAddress, Tag,
@@ -102,9 +102,14 @@ fn every_rule_refuses_by_name() {
             CustomerError::CurrencyMismatch { expected: Currency::GBP, given: Currency::EUR },
         ),
         (
-            vec![register(), credit("C1/1", gbp(1))],
-            credit("C1/2", gbp(i64::MAX)),
-            invalid("amount", "is 92233720368547758.07 GBP, the balance would not fit 64 bits"),
+            vec![register()],
+            credit("C1/1", gbp(AMOUNT_MINOR_MAX + 1)),
+            invalid("amount", "is 10000000000.01 GBP, at most 10000000000.00 GBP is allowed"),
+        ),
+        (
+            vec![register()],
+            credit("C1/1", gbp(i64::MIN)),
+            invalid("amount", "is -92233720368547758.08 GBP, at most 10000000000.00 GBP is allowed"),
         ),
         (vec![register()], tag(""), invalid("tag", "has 0 characters, 1 to 64 are allowed")),
         (

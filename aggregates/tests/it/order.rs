@@ -1,6 +1,6 @@
 //! The rules of orders.
 
-use aggregates::OrderError;
+use aggregates::{AMOUNT_MINOR_MAX, OrderError};
 use schemas::order::{
     CancelOrder, CancelReason, ConfirmOrder, LINES_MAX, LineKind, MarkOrderDelivered, MarkOrderReserved,
     MarkOrderShipped, OrderCommand, OrderLine, OrderStatus, PlaceOrder, ReturnOrderLine,
@@ -210,18 +210,28 @@ fn every_rule_refuses_by_name() {
     ] {
         refusals.push((vec![], command, OrderError::NotFound { order_id: order_id() }));
     }
+    let long = |number| OrderLine { name: "ä".repeat(300), ..line(number, LineKind::Goods, 3) };
+    refusals.push((
+        vec![],
+        place((1..=LINES_MAX as u32).map(long).collect()),
+        invalid("lines", "have 1212000 bytes of text, at most 614400 are allowed"),
+    ));
     type Spoil = fn(&mut OrderLine);
-    let bad_lines: [(Spoil, &str); 9] = [
+    let bad_lines: [(Spoil, &str); 10] = [
         (|l| l.line = 3, "is out of order: lines are numbered from 1 without gaps"),
         (|l| l.name = chars(301), "has a name of more than 300 characters"),
         (|l| l.tax = eur(5), "has an amount in another currency than the order's"),
         (|l| l.unit_price = gbp(-100), "has a negative amount"),
         (|l| l.discount = gbp(-10), "has a negative amount"),
         (|l| l.unit_price = gbp(i64::MAX), "is worth too much"),
+        (|l| l.unit_price = gbp(AMOUNT_MINOR_MAX), "is worth too much"),
         (|l| l.total = gbp(300), "has a total that is not quantity × unit price − discount"),
         (|l| l.tax = gbp(291), "has more tax than its total"),
         (
-            |l| (l.quantity, l.unit_price, l.total) = (units(1), gbp(i64::MAX), gbp(i64::MAX - 10)),
+            |l| {
+                let most = AMOUNT_MINOR_MAX;
+                (l.quantity, l.unit_price, l.total) = (units(1), gbp(most), gbp(most - 10));
+            },
             "makes the order's total too large",
         ),
     ];

@@ -143,6 +143,7 @@ fn every_rule_refuses_by_name() {
         (after([unwind()]), capture("k/1", None), wrong(Authorised, true, "capture")),
         (vec![request(gbp(100))], void(), wrong(Requested, false, "void")),
         (vec![], request(gbp(0)), amount(gbp(0), "is not positive")),
+        (vec![], request(gbp(i64::MAX)), amount(gbp(i64::MAX), "is too large")),
         (vec![request(gbp(100))], authorised(eur(100)), amount(eur(100), "is not in the payment's currency")),
         (vec![request(gbp(100))], authorised(gbp(101)), amount(gbp(101), "is more than was requested")),
         (open(), capture("k/1", Some(gbp(0))), amount(gbp(0), "is not positive")),

@@ -1,6 +1,6 @@
 //! The rules of products.
 
-use aggregates::{ProductError, ProductStatus};
+use aggregates::{AMOUNT_MINOR_MAX, ProductError, ProductStatus};
 use schemas::order::LineKind;
 use schemas::product::{
     Attributes, ProductCommand, ProductDescription, PublishProduct, RetireProduct, SetPrice, TaxClass,
@@ -59,11 +59,26 @@ fn every_rule_refuses_by_name() {
         (vec![draft(), retire()], publish(), ProductError::Retired { sku: sku() }),
         (vec![draft()], publish(), ProductError::NotPriced { sku: sku() }),
         (vec![draft()], price(gbp(-1)), invalid("price", "is -0.01 GBP, it may not be negative")),
+        (
+            vec![draft()],
+            price(gbp(AMOUNT_MINOR_MAX + 1)),
+            invalid("price", "is 10000000000.01 GBP, at most 10000000000.00 GBP is allowed"),
+        ),
         (vec![], with(|d| d.name.clear()), invalid("name", "has 0 characters, 1 to 300 are allowed")),
         (
             vec![],
             with(|d| d.description = chars(20_001)),
             invalid("description", "has 20001 characters, 0 to 20000 are allowed"),
+        ),
+        (
+            vec![],
+            with(|d| {
+                (d.media, d.category_path) = (vec!["字".repeat(2_000); 100], vec!["ö".repeat(300); 100])
+            }),
+            invalid(
+                "category_path, attributes and media",
+                "have 660000 bytes of text, at most 614400 are allowed",
+            ),
         ),
         (
             vec![],

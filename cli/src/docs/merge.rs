@@ -13,7 +13,8 @@ pub(super) fn merge(documents: Vec<Value>) -> Value {
             "description": "Commands and queries of the shop. A command is answered once it is durable; its answer says \
                 where the event stands (`Millrace-Position`), and a query that sends this back as \
                 `Millrace-Min-Position` sees it. Errors are problem documents (RFC 9457) with a stable `code`; \
-                /docs/problems lists them.",
+                /docs/problems lists them. A path that leads nowhere is answered 404 `not_found`, a method that a path does \
+                not know 405 `method_not_allowed` with `Allow`.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         },
         "paths": {},

@@ -1,4 +1,7 @@
 //! Promises 1 and 2: versions without gaps, terms that never go back, one outcome per command id.
+//!
+//! A command id belongs to one stream, and so to one shard. A caller who uses it for streams of two shards has two commands:
+//! no shard knows what another one has decided.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,7 +26,8 @@ pub(crate) struct StreamChecks {
     versions: HashMap<StreamId, u64>,
     terms: HashMap<(Arc<str>, u32), u64>,
     all_terms: HashSet<(u32, u64)>,
-    commands: HashMap<CommandId, Seen>,
+    /// By shard and id.
+    commands: HashMap<(u32, CommandId), Seen>,
 }
 
 impl StreamChecks {
@@ -48,7 +52,7 @@ impl StreamChecks {
         }
         self.term(position, metadata.writer_term, report);
         let now = Seen::Events { version, offset: position.offset };
-        match self.commands.insert(metadata.command_id, now) {
+        match self.commands.insert((position.partition, metadata.command_id), now) {
             None => {}
             // Several events of one command stand next to each other in one stream.
             Some(Seen::Events { version: before, .. }) if before + 1 == version => {}
@@ -63,7 +67,7 @@ impl StreamChecks {
 
     pub(crate) fn outcome(&mut self, outcome: &OutcomeRecord, position: &Position, report: &mut Report) {
         self.term(position, outcome.writer_term, report);
-        match self.commands.insert(outcome.command_id, Seen::Outcome) {
+        match self.commands.insert((position.partition, outcome.command_id), Seen::Outcome) {
             None => {}
             Some(Seen::Outcome) => {
                 report.violation(|| format!("{position}: command {} has two outcomes", outcome.command_id));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod admin;
+mod amounts;
 mod app;
 mod binary;
 mod docs;

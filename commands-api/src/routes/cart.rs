@@ -10,15 +10,25 @@ use schemas::cart::{
 use schemas::order::PostalAddress;
 use schemas::{CartId, Command, Currency, CustomerId, ErrorCode, OrderId, Quantity, Sku};
 use serde::{Deserialize, Serialize};
-use service_kit::Problem;
+use service_kit::problem_codes;
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::answer::{Answered, CommandAnswer, CommandHeaders, CommandResponses, CreationResponses};
+use crate::answer::{Answered, CommandAnswer, CommandHeaders, Created, Done};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::extract::{Body, Params};
+use crate::refusals::{BodilessResponses, Responses};
 
 use super::Reply;
+
+problem_codes! {
+    /// Of starting a cart.
+    NewCartRules: CartExists;
+    /// Of filling a cart.
+    CartRules: CartNotFound, CartLineNotFound, CartClosed, CartClaimed, CartFull, CurrencyMismatch;
+    /// Of buying what is in a cart.
+    CheckoutRules: CartNotFound, CartClosed, CartEmpty, CurrencyMismatch;
+}
 
 /// A cart to be.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -86,19 +96,18 @@ impl IntoResponse for CheckoutAnswer {
     }
 }
 
-/// The answers of a checkout, for the API's description.
+/// The success of a checkout, for the API's description.
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "read by the description only")]
-pub(crate) enum CheckoutResponses {
+pub(crate) enum CheckedOut {
     /// It is bought, or the buyer has to look at what changed.
-    #[response(status = 200)]
+    #[response(status = 200, headers(
+        ("ETag" = String, description = "The cart's version, in quotes"),
+        ("Millrace-Position" = String, description = "Where the last event stands; none if there was nothing to do"),
+        ("Millrace-Command-Id" = String, description = "The command"),
+        ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
+    ))]
     Done(CheckoutAnswer),
-    /// It was refused; nothing was changed.
-    #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(Problem),
-    /// It was not decided; `retry` and `Retry-After` say whether and when to repeat.
-    #[response(status = "5XX", content_type = "application/problem+json")]
-    Failed(Problem),
 }
 
 /// Start a cart.
@@ -108,7 +117,7 @@ pub(crate) enum CheckoutResponses {
     tag = "carts",
     params(CommandHeaders),
     request_body = NewCart,
-    responses(CreationResponses),
+    responses(Responses<Created, NewCartRules>),
 )]
 pub(crate) async fn open(call: Call, Body(body): Body<NewCart>) -> Reply {
     let id = call.id_or_derived(body.id);
@@ -127,7 +136,7 @@ pub(crate) async fn open(call: Call, Body(body): Body<NewCart>) -> Reply {
     tag = "carts",
     params(("id" = CartId, Path, description = "Which"), CommandHeaders),
     request_body = AddToCart,
-    responses(CommandResponses),
+    responses(Responses<Done, CartRules>),
 )]
 pub(crate) async fn add(call: Call, Params(id): Params<CartId>, Body(body): Body<AddToCart>) -> Reply {
     call.submit(Command::Cart { id, body: CartCommand::Add(body) }).await
@@ -140,7 +149,7 @@ pub(crate) async fn add(call: Call, Params(id): Params<CartId>, Body(body): Body
     tag = "carts",
     params(("id" = CartId, Path, description = "Which"), ("sku" = Sku, Path, description = "Which item"), CommandHeaders),
     request_body = LineQuantity,
-    responses(CommandResponses),
+    responses(Responses<Done, CartRules>),
 )]
 pub(crate) async fn change(
     call: Call,
@@ -157,7 +166,7 @@ pub(crate) async fn change(
     path = "/v1/carts/{id}/lines/{sku}",
     tag = "carts",
     params(("id" = CartId, Path, description = "Which"), ("sku" = Sku, Path, description = "Which item"), CommandHeaders),
-    responses(CommandResponses),
+    responses(BodilessResponses<Done, CartRules>),
 )]
 pub(crate) async fn remove(call: Call, Params((id, sku)): Params<(CartId, Sku)>) -> Reply {
     call.submit(Command::Cart { id, body: CartCommand::Remove(RemoveFromCart { sku }) }).await
@@ -170,7 +179,7 @@ pub(crate) async fn remove(call: Call, Params((id, sku)): Params<(CartId, Sku)>)
     tag = "carts",
     params(("id" = CartId, Path, description = "Which"), CommandHeaders),
     request_body = ClaimCart,
-    responses(CommandResponses),
+    responses(Responses<Done, CartRules>),
 )]
 pub(crate) async fn claim(call: Call, Params(id): Params<CartId>, Body(body): Body<ClaimCart>) -> Reply {
     call.submit(Command::Cart { id, body: CartCommand::Claim(body) }).await
@@ -184,7 +193,7 @@ pub(crate) async fn claim(call: Call, Params(id): Params<CartId>, Body(body): Bo
     tag = "carts",
     params(("id" = CartId, Path, description = "Which"), CommandHeaders),
     request_body = Checkout,
-    responses(CheckoutResponses),
+    responses(Responses<CheckedOut, CheckoutRules>),
 )]
 pub(crate) async fn check_out(
     mut call: Call,

@@ -3,12 +3,18 @@
 use axum::extract::State;
 use schemas::{CommandId, ErrorCode, StreamId};
 use serde::Deserialize;
-use service_kit::{Path, Problem, Query};
+use service_kit::{Path, Problem, Query, problem_codes};
 use utoipa::IntoParams;
 
 use crate::app::Api;
 use crate::deferred::CommandStatus;
 use crate::error::ApiError;
+use crate::refusals::Refusals;
+
+problem_codes! {
+    /// Of asking for an outcome.
+    StatusCodes: InvalidRequest, Overloaded, ShardUnavailable, ShuttingDown, OutcomeUnknown, Internal;
+}
 
 /// Which stream the command was for: its shard knows the outcome.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -16,7 +22,10 @@ use crate::error::ApiError;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
     /// The stream, `<aggregate>/<id>`.
-    #[param(example = "order/536365")]
+    #[param(
+        pattern = "^(product|stock|cart|order|payment|customer|shipment)/[A-Za-z0-9._~:@+-]([A-Za-z0-9._~:@+ -]{0,126}[A-Za-z0-9._~:@+-])?$",
+        example = "order/536365"
+    )]
     stream: String,
 }
 
@@ -27,13 +36,11 @@ pub(crate) struct Asked {
     get,
     path = "/v1/commands/{command_id}",
     tag = "bulk",
-    params(("command_id" = String, Path, description = "The command, a UUID"), Asked),
+    params(("command_id" = CommandId, Path, description = "The command"), Asked),
     responses(
         (status = 200, description = "What is known of it", body = CommandStatus,
             headers(("Retry-After" = Option<u64>, description = "Where it is undecided: when to ask again, seconds"))),
-        (status = 400, description = "No command id, or no stream", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The shard cannot be asked now", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "When to ask again, seconds"))),
+        Refusals<StatusCodes>,
     ),
 )]
 pub(crate) async fn status(

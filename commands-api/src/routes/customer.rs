@@ -7,13 +7,24 @@ use schemas::customer::{
 use schemas::order::PostalAddress;
 use schemas::{AddressId, Command, CustomerId, Money, OrderId, Reference};
 use serde::{Deserialize, Serialize};
+use service_kit::problem_codes;
 use utoipa::ToSchema;
 
-use crate::answer::{CommandHeaders, CommandResponses, CreationResponses};
+use crate::answer::{CommandHeaders, Created, Done};
 use crate::call::Call;
 use crate::extract::{Body, Params};
+use crate::refusals::{BodilessResponses, Responses};
 
 use super::Reply;
+
+problem_codes! {
+    /// Of becoming a customer.
+    NewCustomerRules: CustomerExists;
+    /// Of a customer who is there.
+    CustomerRules: CustomerNotFound, AddressNotFound, CustomerLimit;
+    /// Of a customer's account.
+    AccountRules: CustomerNotFound, ReferenceReused, CurrencyMismatch;
+}
 
 /// A customer to be. An empty field is unknown.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -66,7 +77,7 @@ pub(crate) struct Credit {
     tag = "customers",
     params(CommandHeaders),
     request_body = NewCustomer,
-    responses(CreationResponses),
+    responses(Responses<Created, NewCustomerRules>),
 )]
 pub(crate) async fn register(call: Call, Body(body): Body<NewCustomer>) -> Reply {
     let NewCustomer { id, name, emails, phones, locale, country } = body;
@@ -83,7 +94,7 @@ pub(crate) async fn register(call: Call, Body(body): Body<NewCustomer>) -> Reply
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), CommandHeaders),
     request_body = CustomerProfile,
-    responses(CommandResponses),
+    responses(Responses<Done, CustomerRules>),
 )]
 pub(crate) async fn change_profile(
     call: Call,
@@ -100,7 +111,7 @@ pub(crate) async fn change_profile(
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), ("address_id" = AddressId, Path, description = "Which address"), CommandHeaders),
     request_body = PostalAddress,
-    responses(CommandResponses),
+    responses(Responses<Done, CustomerRules>),
 )]
 pub(crate) async fn put_address(
     call: Call,
@@ -117,7 +128,7 @@ pub(crate) async fn put_address(
     path = "/v1/customers/{id}/addresses/{address_id}",
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), ("address_id" = AddressId, Path, description = "Which address"), CommandHeaders),
-    responses(CommandResponses),
+    responses(BodilessResponses<Done, CustomerRules>),
 )]
 pub(crate) async fn remove_address(
     call: Call,
@@ -134,7 +145,7 @@ pub(crate) async fn remove_address(
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), CommandHeaders),
     request_body = RecordConsent,
-    responses(CommandResponses),
+    responses(Responses<Done, CustomerRules>),
 )]
 pub(crate) async fn record_consent(
     call: Call,
@@ -151,7 +162,7 @@ pub(crate) async fn record_consent(
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), CommandHeaders),
     request_body = RecordInteraction,
-    responses(CommandResponses),
+    responses(Responses<Done, CustomerRules>),
 )]
 pub(crate) async fn record_interaction(
     call: Call,
@@ -167,7 +178,7 @@ pub(crate) async fn record_interaction(
     path = "/v1/customers/{id}/tags/{tag}",
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), ("tag" = String, Path, description = "1 to 64 characters"), CommandHeaders),
-    responses(CommandResponses),
+    responses(BodilessResponses<Done, CustomerRules>),
 )]
 pub(crate) async fn add_tag(call: Call, Params((id, tag)): Params<(CustomerId, String)>) -> Reply {
     call.submit(Command::Customer { id, body: CustomerCommand::AddTag(Tag { tag }) }).await
@@ -179,7 +190,7 @@ pub(crate) async fn add_tag(call: Call, Params((id, tag)): Params<(CustomerId, S
     path = "/v1/customers/{id}/tags/{tag}",
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), ("tag" = String, Path, description = "1 to 64 characters"), CommandHeaders),
-    responses(CommandResponses),
+    responses(BodilessResponses<Done, CustomerRules>),
 )]
 pub(crate) async fn remove_tag(call: Call, Params((id, tag)): Params<(CustomerId, String)>) -> Reply {
     call.submit(Command::Customer { id, body: CustomerCommand::RemoveTag(Tag { tag }) }).await
@@ -192,7 +203,7 @@ pub(crate) async fn remove_tag(call: Call, Params((id, tag)): Params<(CustomerId
     tag = "customers",
     params(("id" = CustomerId, Path, description = "Which"), CommandHeaders),
     request_body = Credit,
-    responses(CommandResponses),
+    responses(Responses<Done, AccountRules>),
 )]
 pub(crate) async fn credit(call: Call, Params(id): Params<CustomerId>, Body(body): Body<Credit>) -> Reply {
     let credit = CreditAccount {

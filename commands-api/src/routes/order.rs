@@ -11,16 +11,29 @@ use schemas::{
     Command, Currency, CustomerId, ErrorCode, Money, OrderId, Quantity, Reference, Sku, StreamId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use service_kit::problem_codes;
 use utoipa::ToSchema;
 
-use crate::answer::{CommandHeaders, CommandResponses, CreationResponses};
+use crate::answer::{CommandHeaders, Created, Done};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::extract::{Body, Params};
 use crate::permission::forbidden;
 use crate::pricing::LineRequest;
+use crate::refusals::Responses;
 
 use super::Reply;
+
+problem_codes! {
+    /// Of placing an order.
+    NewOrderRules: Forbidden, ProductNotFound, ProductNotPublished, ProductNotPriced, OrderExists, OrderEmpty,
+        OrderTooLong, OrderLineInvalid, CurrencyMismatch;
+    /// Of cancelling an order.
+    CancellingRules: Forbidden, OrderNotFound, OrderWrongStatus;
+    /// Of taking goods back.
+    ReturnRules: OrderNotFound, OrderLineNotFound, OrderWrongStatus, ReferenceReused, ReturnExceedsOrder,
+        RefundExceedsPrice, CurrencyMismatch;
+}
 
 /// An order to be.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -97,7 +110,7 @@ pub(crate) struct Return {
     tag = "orders",
     params(CommandHeaders),
     request_body = NewOrder,
-    responses(CreationResponses),
+    responses(Responses<Created, NewOrderRules>),
 )]
 pub(crate) async fn place(call: Call, Body(body): Body<NewOrder>) -> Reply {
     check_import(&call, &body)?;
@@ -184,7 +197,7 @@ async fn priced_lines(
     tag = "orders",
     params(("id" = OrderId, Path, description = "Which"), CommandHeaders),
     request_body = Cancellation,
-    responses(CommandResponses),
+    responses(Responses<Done, CancellingRules>),
 )]
 pub(crate) async fn cancel(call: Call, Params(id): Params<OrderId>, Body(body): Body<Cancellation>) -> Reply {
     let reason = body.reason.unwrap_or(CancelReason::CustomerRequest);
@@ -201,7 +214,7 @@ pub(crate) async fn cancel(call: Call, Params(id): Params<OrderId>, Body(body): 
     tag = "orders",
     params(("id" = OrderId, Path, description = "Which"), CommandHeaders),
     request_body = Return,
-    responses(CommandResponses),
+    responses(Responses<Done, ReturnRules>),
 )]
 pub(crate) async fn return_line(call: Call, Params(id): Params<OrderId>, Body(body): Body<Return>) -> Reply {
     let taken_back = ReturnOrderLine {

@@ -3,13 +3,21 @@
 use schemas::payment::{PaymentCommand, RequestCapture, RequestRefund, RequestVoid};
 use schemas::{Command, Money, PaymentId, Reference};
 use serde::{Deserialize, Serialize};
+use service_kit::problem_codes;
 use utoipa::ToSchema;
 
-use crate::answer::{CommandHeaders, CommandResponses};
+use crate::answer::{CommandHeaders, Done};
 use crate::call::Call;
 use crate::extract::{Body, Params};
+use crate::refusals::Responses;
 
 use super::Reply;
+
+problem_codes! {
+    /// Of moving the money of a payment.
+    PaymentRules: PaymentNotFound, PaymentWrongStatus, PaymentAmountInvalid, ReferenceReused,
+        CaptureExceedsAuthorised, RefundExceedsCaptured;
+}
 
 /// Money to take of an authorisation.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -44,7 +52,7 @@ pub(crate) struct Refund {
     tag = "payments",
     params(("id" = PaymentId, Path, description = "Which"), CommandHeaders),
     request_body = Capture,
-    responses(CommandResponses),
+    responses(Responses<Done, PaymentRules>),
 )]
 pub(crate) async fn capture(call: Call, Params(id): Params<PaymentId>, Body(body): Body<Capture>) -> Reply {
     let request =
@@ -59,7 +67,7 @@ pub(crate) async fn capture(call: Call, Params(id): Params<PaymentId>, Body(body
     tag = "payments",
     params(("id" = PaymentId, Path, description = "Which"), CommandHeaders),
     request_body = RequestVoid,
-    responses(CommandResponses),
+    responses(Responses<Done, PaymentRules>),
 )]
 pub(crate) async fn void(call: Call, Params(id): Params<PaymentId>, Body(body): Body<RequestVoid>) -> Reply {
     call.submit(Command::Payment { id, body: PaymentCommand::RequestVoid(body) }).await
@@ -72,7 +80,7 @@ pub(crate) async fn void(call: Call, Params(id): Params<PaymentId>, Body(body): 
     tag = "payments",
     params(("id" = PaymentId, Path, description = "Which"), CommandHeaders),
     request_body = Refund,
-    responses(CommandResponses),
+    responses(Responses<Done, PaymentRules>),
 )]
 pub(crate) async fn refund(call: Call, Params(id): Params<PaymentId>, Body(body): Body<Refund>) -> Reply {
     let Refund { reference, amount, reason } = body;

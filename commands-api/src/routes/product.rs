@@ -5,13 +5,22 @@ use schemas::product::{
 };
 use schemas::{Command, Sku};
 use serde::{Deserialize, Serialize};
+use service_kit::problem_codes;
 use utoipa::ToSchema;
 
-use crate::answer::{CommandHeaders, CommandResponses, CreationResponses};
+use crate::answer::{CommandHeaders, Created, Done};
 use crate::call::Call;
 use crate::extract::{Body, Params};
+use crate::refusals::Responses;
 
 use super::Reply;
+
+problem_codes! {
+    /// Of starting a product.
+    NewProductRules: ProductExists;
+    /// Of a product that is there.
+    ProductRules: ProductNotFound, ProductRetired, ProductNotPriced;
+}
 
 /// A product to be.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -49,7 +58,7 @@ pub(crate) struct DraftProduct {
     tag = "products",
     params(CommandHeaders),
     request_body = DraftProduct,
-    responses(CreationResponses),
+    responses(Responses<Created, NewProductRules>),
 )]
 pub(crate) async fn draft(call: Call, Body(body): Body<DraftProduct>) -> Reply {
     let DraftProduct { sku, name, description, brand, category_path, attributes, tax_class, media } = body;
@@ -67,7 +76,7 @@ pub(crate) async fn draft(call: Call, Body(body): Body<DraftProduct>) -> Reply {
     tag = "products",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = ProductDescription,
-    responses(CommandResponses),
+    responses(Responses<Done, ProductRules>),
 )]
 pub(crate) async fn describe(
     call: Call,
@@ -84,7 +93,7 @@ pub(crate) async fn describe(
     tag = "products",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = SetPrice,
-    responses(CommandResponses),
+    responses(Responses<Done, ProductRules>),
 )]
 pub(crate) async fn price(call: Call, Params(sku): Params<Sku>, Body(body): Body<SetPrice>) -> Reply {
     call.submit(Command::Product { id: sku, body: ProductCommand::Price(body) }).await
@@ -97,7 +106,7 @@ pub(crate) async fn price(call: Call, Params(sku): Params<Sku>, Body(body): Body
     tag = "products",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = PublishProduct,
-    responses(CommandResponses),
+    responses(Responses<Done, ProductRules>),
 )]
 pub(crate) async fn publish(call: Call, Params(sku): Params<Sku>, Body(body): Body<PublishProduct>) -> Reply {
     call.submit(Command::Product { id: sku, body: ProductCommand::Publish(body) }).await
@@ -110,7 +119,7 @@ pub(crate) async fn publish(call: Call, Params(sku): Params<Sku>, Body(body): Bo
     tag = "products",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = RetireProduct,
-    responses(CommandResponses),
+    responses(Responses<Done, ProductRules>),
 )]
 pub(crate) async fn retire(call: Call, Params(sku): Params<Sku>, Body(body): Body<RetireProduct>) -> Reply {
     call.submit(Command::Product { id: sku, body: ProductCommand::Retire(body) }).await

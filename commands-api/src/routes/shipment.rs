@@ -2,12 +2,19 @@
 
 use schemas::shipment::{DeliverShipment, FailShipment, ShipmentCommand, TrackShipment};
 use schemas::{Command, ShipmentId};
+use service_kit::problem_codes;
 
-use crate::answer::{CommandHeaders, CommandResponses};
+use crate::answer::{CommandHeaders, Done};
 use crate::call::Call;
 use crate::extract::{Body, Params};
+use crate::refusals::Responses;
 
 use super::Reply;
+
+problem_codes! {
+    /// Of what the carrier says.
+    ShipmentRules: ShipmentNotFound, ShipmentWrongStatus;
+}
 
 /// Note where a shipment is.
 #[utoipa::path(
@@ -16,7 +23,7 @@ use super::Reply;
     tag = "shipments",
     params(("id" = ShipmentId, Path, description = "Which"), CommandHeaders),
     request_body = TrackShipment,
-    responses(CommandResponses),
+    responses(Responses<Done, ShipmentRules>),
 )]
 pub(crate) async fn track(
     call: Call,
@@ -33,7 +40,7 @@ pub(crate) async fn track(
     tag = "shipments",
     params(("id" = ShipmentId, Path, description = "Which"), CommandHeaders),
     request_body = DeliverShipment,
-    responses(CommandResponses),
+    responses(Responses<Done, ShipmentRules>),
 )]
 pub(crate) async fn deliver(
     call: Call,
@@ -50,7 +57,7 @@ pub(crate) async fn deliver(
     tag = "shipments",
     params(("id" = ShipmentId, Path, description = "Which"), CommandHeaders),
     request_body = FailShipment,
-    responses(CommandResponses),
+    responses(Responses<Done, ShipmentRules>),
 )]
 pub(crate) async fn fail(
     call: Call,

@@ -4,13 +4,20 @@
 use schemas::stock::{AdjustStock, AdjustmentKind, ReceiveStock, SetLowStockThreshold, StockCommand};
 use schemas::{Command, Reference, Sku};
 use serde::{Deserialize, Serialize};
+use service_kit::problem_codes;
 use utoipa::ToSchema;
 
-use crate::answer::{CommandHeaders, CommandResponses};
+use crate::answer::{CommandHeaders, Done};
 use crate::call::Call;
 use crate::extract::{Body, Params};
+use crate::refusals::Responses;
 
 use super::Reply;
+
+problem_codes! {
+    /// Of what staff do with stock.
+    StockRules: InsufficientStock, StockLimit, ReferenceReused;
+}
 
 /// A correction of the count.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -35,7 +42,7 @@ pub(crate) struct Adjustment {
     tag = "stock",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = ReceiveStock,
-    responses(CommandResponses),
+    responses(Responses<Done, StockRules>),
 )]
 pub(crate) async fn receive(call: Call, Params(sku): Params<Sku>, Body(body): Body<ReceiveStock>) -> Reply {
     call.submit(Command::Stock { id: sku, body: StockCommand::Receive(body) }).await
@@ -48,7 +55,7 @@ pub(crate) async fn receive(call: Call, Params(sku): Params<Sku>, Body(body): Bo
     tag = "stock",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = Adjustment,
-    responses(CommandResponses),
+    responses(Responses<Done, StockRules>),
 )]
 pub(crate) async fn adjust(call: Call, Params(sku): Params<Sku>, Body(body): Body<Adjustment>) -> Reply {
     let adjust = AdjustStock {
@@ -67,7 +74,7 @@ pub(crate) async fn adjust(call: Call, Params(sku): Params<Sku>, Body(body): Bod
     tag = "stock",
     params(("sku" = Sku, Path, description = "Which"), CommandHeaders),
     request_body = SetLowStockThreshold,
-    responses(CommandResponses),
+    responses(Responses<Done, StockRules>),
 )]
 pub(crate) async fn set_low_stock_threshold(
     call: Call,

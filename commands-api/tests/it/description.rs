@@ -19,10 +19,9 @@ fn the_description_is_openapi_3_1_and_complete() {
             assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
             assert!(ids.insert(operation["operationId"].to_string()), "{place}: operation id twice");
             let responses = operation["responses"].as_object().unwrap();
-            assert!(
-                responses.contains_key("200") && responses.keys().any(|status| status.starts_with('4')),
-                "{place}: {responses:?}"
-            );
+            assert!(responses.contains_key("200"), "{place}: {responses:?}");
+            // A range of statuses would hide every answer that nobody has thought of.
+            assert!(responses.keys().all(|status| status.parse::<u16>().is_ok()), "{place}: {responses:?}");
             for part in path.split('/').filter(|part| part.starts_with('{')) {
                 let name = part.trim_matches(['{', '}']);
                 let parameters = operation["parameters"].as_array().unwrap();

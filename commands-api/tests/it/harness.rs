@@ -1,7 +1,7 @@
 //! An API over a host over a log in a temporary folder.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aggregate_host::{Host, HostConfig, HostHandle};
@@ -17,6 +17,7 @@ use service_kit::{
     ArmedFailPoints, FailPoint, HttpOptions, OnError, Tasks, arm_fail_points, bind, serve, with_layers,
 };
 use tempfile::TempDir;
+use testkit::Description;
 use tower::ServiceExt;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -100,6 +101,11 @@ impl App {
         Self { host, router, tasks, log, folder }
     }
 
+    /// The log beneath.
+    pub(crate) fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log)
+    }
+
     pub(crate) async fn stop(self) {
         self.tasks.shutdown(SOON).await.unwrap();
         self.log.close();
@@ -129,9 +135,13 @@ impl App {
             let peer: SocketAddr = peer.parse().unwrap();
             request.extensions_mut().insert(ConnectInfo(peer));
         }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        (status, headers, axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap())
+        let bytes = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        description().check(method.as_str(), &path, status.as_u16(), &body);
+        (status, headers, bytes)
     }
 
     /// A JSON request from loopback with further headers.
@@ -211,6 +221,12 @@ impl App {
         }
         events
     }
+}
+
+/// What the API says of itself: every answer that a test gets is held against it.
+fn description() -> &'static Description {
+    static DESCRIPTION: OnceLock<Description> = OnceLock::new();
+    DESCRIPTION.get_or_init(|| Description::new(serde_json::to_value(commands_api::openapi()).unwrap()))
 }
 
 /// NDJSON as values.

@@ -136,3 +136,26 @@ async fn a_product_of_kind_service_is_sold_as_one() {
     assert_eq!(app.events("order/o").pop().unwrap().1["lines"][0]["kind"], "service");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn the_longest_order_fits_a_record_of_the_log_and_a_longer_one_is_refused_by_name() {
+    let app = App::start().await;
+    let long = "字".repeat(300);
+    let address = json!({"name": long, "lines": vec![&long; 100], "city": long, "country": "GB"});
+    for (name, fits) in [("n".repeat(179), true), (long.clone(), false)] {
+        let sku = format!("{}{}", if fits { "F" } else { "L" }, "S".repeat(127));
+        app.post("/v1/products", json!({"sku": sku, "name": name})).await.is(201);
+        app.post(&format!("/v1/products/{sku}/price"), json!({"price": pounds(1)})).await.is(200);
+        app.post(&format!("/v1/products/{sku}/publish"), Value::Null).await.is(200);
+        let lines = vec![json!({"sku": sku, "quantity": 1}); schemas::order::LINES_MAX];
+        let mut body = json!({"country": "GB", "lines": lines, "shipping_address": address});
+        body["email"] = "e".repeat(320).into();
+        let reply = app.post("/v1/orders", body).await;
+        if fits {
+            reply.is(201);
+        } else {
+            assert_eq!(reply.is_problem(422, "invalid_value")["field"], "lines");
+        }
+    }
+    app.stop().await;
+}

@@ -1,20 +1,22 @@
 //! Whether the process makes progress (live) and can do its work (ready), as its components see themselves.
 
+mod description;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use schemas::ErrorCode;
 use serde::Serialize;
 
 use crate::extract::Json;
 use crate::problem::Problem;
 
 /// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "status", content = "reason", rename_all = "snake_case")]
 pub enum ComponentStatus {
     /// Not yet able to work: the process is not ready.
@@ -27,8 +29,8 @@ pub enum ComponentStatus {
     Failed(String),
 }
 
-/// One component in a [`HealthReport`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One component in a health report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ComponentReport {
     /// The name that it registered under.
     pub name: String,
@@ -42,7 +44,7 @@ pub struct ComponentReport {
 }
 
 /// All components at one moment, sorted by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct HealthReport {
     /// Whether every component makes progress.
     pub live: bool,
@@ -99,6 +101,12 @@ impl Health {
     /// From now on the process is not ready: for the first phase of the shutdown, so that balancers look elsewhere.
     pub fn set_stopping(&self) {
         self.lock().stopping = true;
+    }
+
+    /// What [`Health::router`] serves, for the API's description.
+    #[must_use]
+    pub fn openapi() -> utoipa::openapi::OpenApi {
+        description::openapi()
     }
 
     /// How all components are now.
@@ -216,19 +224,18 @@ fn answer_live(report: HealthReport) -> Response {
     if report.live {
         return Json(report).into_response();
     }
-    unhealthy("not_live", "The process makes no progress", &report, |component| component.stalled)
+    unhealthy(ErrorCode::NotLive, &report, |component| component.stalled)
 }
 
 fn answer_ready(report: HealthReport) -> Response {
     if report.ready {
         return Json(report).into_response();
     }
-    unhealthy("not_ready", "The process cannot do its work now", &report, |component| !component.is_ready())
+    unhealthy(ErrorCode::NotReady, &report, |component| !component.is_ready())
 }
 
 fn unhealthy(
-    code: &'static str,
-    title: &str,
+    code: ErrorCode,
     report: &HealthReport,
     at_fault: impl Fn(&ComponentReport) -> bool,
 ) -> Response {
@@ -236,17 +243,14 @@ fn unhealthy(
     let names: Vec<_> = components.iter().map(|component| component.name.as_str()).collect();
     let detail = if names.is_empty() { "the process is stopping".to_owned() } else { names.join(", ") };
     let facts = serde_json::to_value(&components).expect("reports hold text, numbers and booleans only");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, title)
-        .detail(detail)
-        .fact("components", facts)
-        .into_response()
+    Problem::of(code).detail(detail).fact("components", facts).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::body::Body;
-    use axum::http::Request;
+    use axum::http::{Request, StatusCode};
     use serde_json::{Value, json};
     use tower::ServiceExt;
 

@@ -7,7 +7,8 @@
 //! - [`Tasks`] is the only place where tasks and threads start; [`Stop`] is how they hear that they should end.
 //! - [`Shutdown`] ends a process in [`Phase`]s; its module holds the reasons for their order.
 //! - [`Layers`] and [`ConfigFile`] read configuration; [`Secret`], [`Millis`], [`ByteSize`] are its types.
-//! - [`Problem`], [`Json`], [`Query`], [`Path`] are HTTP errors and the extractors that produce them.
+//! - [`Problem`], [`Json`], [`Query`], [`Path`] are HTTP errors and the extractors that produce them;
+//!   [`problem_codes!`] and [`problem_responses`] describe them.
 //! - [`Health`], [`Metrics`], [`LogOptions`] show what goes on; [`bind`], [`with_layers`], [`serve`] run a server.
 //! - [`Backoff`] repeats what failed. [`FailPoint`] lets tests fail what would have worked.
 //!
@@ -45,6 +46,7 @@ mod health;
 mod http;
 mod metrics;
 mod problem;
+mod problem_responses;
 mod retry;
 mod shutdown;
 mod stop;
@@ -65,6 +67,7 @@ pub use health::{ComponentHealth, ComponentReport, ComponentStatus, Health, Heal
 pub use http::{HttpOptions, bind, serve, with_layers};
 pub use metrics::{Metric, Metrics, describe_metrics};
 pub use problem::{PROBLEM_JSON, Problem, method_not_allowed, not_found};
+pub use problem_responses::{ProblemCodes, problem_responses};
 pub use retry::{AfterPause, Backoff, Pauses};
 pub use shutdown::{Phase, Shutdown};
 pub use stop::Stop;

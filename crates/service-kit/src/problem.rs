@@ -17,7 +17,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// What `Retry-After` says on 429 and 503 when the problem does not know better.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// One problem document; build it with [`Problem::of`] or [`Problem::new`] and the methods below, return it from a handler.
+/// One problem document; build it with [`Problem::of`] and the methods below, return it from a handler.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A link that identifies the kind of problem: `/docs/problems#<code>`.
@@ -46,7 +46,7 @@ pub struct Problem {
     pub retry_after_seconds: Option<u64>,
     /// The facts of this occurrence, as further members of the document.
     #[serde(flatten)]
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub facts: BTreeMap<String, Value>,
 }
 
@@ -61,9 +61,9 @@ impl Problem {
         Self::new(status, code.as_str(), code.title()).retry(code.retry())
     }
 
-    /// A problem with a code of its own. `retry` starts as after-backoff for 429 and 5xx, never for the rest.
-    #[must_use]
-    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, title: impl Into<String>) -> Self {
+    /// A problem with a code of its own, as one from a later version has. `retry` starts as after-backoff for 429 and 5xx,
+    /// never for the rest.
+    fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, title: impl Into<String>) -> Self {
         let code = code.into();
         let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         Self {

@@ -2,15 +2,17 @@
 //!
 //! [`TestApp`] starts the real program on a free port with a folder of its own and ends it, gently or not. Waiting is
 //! always for a condition with a deadline, never for a time. [`load`] is clients at random, [`history`] what they were told,
-//! held against the log.
+//! held against the log. [`Description`] holds answers against an OpenAPI document.
 
 mod app;
+mod description;
 pub mod history;
 pub mod load;
 mod shape;
 mod small_disk;
 
 pub use app::{Answer, TestApp};
+pub use description::Description;
 pub use shape::Shape;
 pub use small_disk::SmallDisk;
 

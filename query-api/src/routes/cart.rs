@@ -4,11 +4,17 @@ use axum::extract::State;
 use axum::response::Response;
 use projections::{CartDocument, Carts, Projection};
 use schemas::ErrorCode;
-use service_kit::{Path, Problem};
+use service_kit::{Path, Problem, problem_codes};
 
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::Refusals;
 use crate::view::View;
 use crate::{QueryState, error};
+
+problem_codes! {
+    /// There is no such cart.
+    NoCart: CartNotFound;
+}
 
 /// A cart.
 #[utoipa::path(
@@ -22,8 +28,7 @@ use crate::{QueryState, error};
                 ("Millrace-Position" = String, description = "What the answer reflects"),
                 ("ETag" = String, description = "The stream's version, for If-Match"),
             )),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<NoCart>,
     )
 )]
 pub(crate) async fn get_cart(

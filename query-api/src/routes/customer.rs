@@ -10,13 +10,21 @@ use projections::{
 };
 use schemas::{Currency, ErrorCode, OrderId, Timestamp};
 use serde::{Deserialize, Serialize};
-use service_kit::{Path, Problem, Query};
+use service_kit::{Path, Problem, Query, problem_codes};
 use utoipa::ToSchema;
 
 use crate::page::{Page, PageQuery, partition_page, raw_page, table_page};
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::{OutOfRange, Refusals};
 use crate::view::{View, parse, with_etag};
 use crate::{QueryState, error};
+
+problem_codes! {
+    /// There is no such customer.
+    NoCustomer: CustomerNotFound;
+    /// There is no such customer, or no such page.
+    NoCredits: CustomerNotFound, InvalidValue;
+}
 
 /// More partitions than a log has.
 const PARTITIONS_MAX: usize = 1_024;
@@ -99,8 +107,7 @@ async fn order_sums(state: &QueryState, customer_id: &str) -> Result<CustomerOrd
     responses(
         (status = 200, description = "A page, ordered by id", body = Page<CustomerView>,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 422, description = "`limit` or `cursor` is out of range", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<OutOfRange>,
     )
 )]
 pub(crate) async fn list_customers(
@@ -132,8 +139,7 @@ pub(crate) async fn list_customers(
                 ("Millrace-Position" = String, description = "What the answer reflects"),
                 ("ETag" = String, description = "The customer's version, for If-Match"),
             )),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<NoCustomer>,
     )
 )]
 pub(crate) async fn get_customer(
@@ -159,9 +165,7 @@ pub(crate) async fn get_customer(
     responses(
         (status = 200, description = "A page, the oldest first", body = Page<AccountCredit>,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 404, description = "There is no such customer", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`limit` or `cursor` is out of range", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<NoCredits>,
     )
 )]
 pub(crate) async fn list_credits(

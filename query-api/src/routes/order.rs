@@ -12,13 +12,19 @@ use schemas::order::OrderStatus;
 use schemas::{CustomerId, ErrorCode, Money, OrderId, Timestamp, Version};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use service_kit::{Path, Problem, Query};
+use service_kit::{Path, Problem, Query, problem_codes};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::page::{Page, PageQuery, partition_page, table_page};
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::{OutOfRange, Refusals};
 use crate::view::{View, parse, with_etag};
 use crate::{QueryState, error};
+
+problem_codes! {
+    /// There is no such order.
+    NoOrder: OrderNotFound;
+}
 
 /// Most shipments that an order's answer lists.
 const SHIPMENTS_MAX: usize = 100;
@@ -93,11 +99,13 @@ fn summary(document: &Bytes) -> Result<OrderSummary, Problem> {
 
 /// Which orders.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OrdersQuery {
     /// Only this customer's.
     customer: Option<String>,
     /// Most items, 1 to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u64>,
     /// `next_cursor` of the page before; the first page without.
     cursor: Option<String>,
@@ -112,8 +120,7 @@ pub(crate) struct OrdersQuery {
     responses(
         (status = 200, description = "A page, ordered by id", body = Page<OrderSummary>,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 422, description = "`limit` or `cursor` is out of range", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<OutOfRange>,
     )
 )]
 pub(crate) async fn list_orders(
@@ -150,8 +157,7 @@ pub(crate) async fn list_orders(
                 ("Millrace-Position" = String, description = "What the answer reflects"),
                 ("ETag" = String, description = "The order's version, for If-Match"),
             )),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<NoOrder>,
     )
 )]
 pub(crate) async fn get_order(

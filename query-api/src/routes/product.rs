@@ -4,12 +4,18 @@ use axum::extract::State;
 use axum::response::Response;
 use projections::{ProductDocument, Products, Projection};
 use schemas::ErrorCode;
-use service_kit::{Path, Problem, Query};
+use service_kit::{Path, Problem, Query, problem_codes};
 
 use crate::page::{Page, PageQuery, raw_page, table_page};
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::{OutOfRange, Refusals};
 use crate::view::View;
 use crate::{QueryState, error};
+
+problem_codes! {
+    /// There is no such product.
+    NoProduct: ProductNotFound;
+}
 
 /// Lists products.
 #[utoipa::path(
@@ -20,8 +26,7 @@ use crate::{QueryState, error};
     responses(
         (status = 200, description = "A page, ordered by SKU", body = Page<ProductDocument>,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 422, description = "`limit` or `cursor` is out of range", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<OutOfRange>,
     )
 )]
 pub(crate) async fn list_products(
@@ -46,8 +51,7 @@ pub(crate) async fn list_products(
                 ("Millrace-Position" = String, description = "What the answer reflects"),
                 ("ETag" = String, description = "The stream's version, for If-Match"),
             )),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<NoProduct>,
     )
 )]
 pub(crate) async fn get_product(

@@ -13,6 +13,7 @@ use service_kit::{Problem, Query};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::{OutOfRange, Refusals};
 use crate::view::{View, parse};
 use crate::{QueryState, error};
 
@@ -21,13 +22,17 @@ const ROWS_MAX: usize = 1_000;
 
 /// Which totals.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TotalsQuery {
     /// First day, `YYYY-MM-DD`; the first there is by default.
+    #[param(format = Date)]
     from: Option<String>,
     /// Last day, `YYYY-MM-DD`, included; the last there is by default.
+    #[param(format = Date)]
     to: Option<String>,
     /// Whose money, ISO 4217; needed only where orders, refunds and credits were in several currencies.
+    #[param(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
 }
 
@@ -137,8 +142,7 @@ pub struct TotalsView {
     responses(
         (status = 200, description = "The totals", body = TotalsView,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 422, description = "A day or currency is none, or the currency must be chosen", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<OutOfRange>,
     )
 )]
 pub(crate) async fn get_totals(

@@ -5,21 +5,29 @@ use axum::response::Response;
 use projections::{Projection, StreamEntry, Streams};
 use schemas::{AggregateType, ErrorCode, StreamId, Version};
 use serde::Deserialize;
-use service_kit::{Path, Problem, Query};
+use service_kit::{Path, Problem, Query, problem_codes};
 use utoipa::IntoParams;
 
 use crate::page::{PageQuery, raw_array};
 use crate::position::{MinPosition, MinPositionHeader};
+use crate::refusals::Refusals;
 use crate::view::View;
 use crate::{QueryState, error};
 
+problem_codes! {
+    /// There is no such aggregate or it has no events; the id or `limit` is none.
+    NoStream: NotFound, InvalidValue;
+}
+
 /// Which part of a stream.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
     /// Only events behind this version; 0 (all) by default.
     after: Option<u64>,
     /// Most events, 1 to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u64>,
 }
 
@@ -37,9 +45,7 @@ pub(crate) struct StreamQuery {
     responses(
         (status = 200, description = "Events in order; empty behind the last", body = Vec<StreamEntry>,
             headers(("Millrace-Position" = String, description = "What the answer reflects"))),
-        (status = 404, description = "The stream has no events", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`limit` is out of range", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The view is behind `Millrace-Min-Position`", body = Problem, content_type = "application/problem+json"),
+        Refusals<NoStream>,
     )
 )]
 pub(crate) async fn get_stream(

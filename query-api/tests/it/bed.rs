@@ -1,6 +1,6 @@
 //! A log, a projector, a store and the router, in one folder.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use read_store::{FjallConfig, FjallStore, ReadStore};
 use schemas::{Positions, RecordedEvent};
 use serde_json::Value;
 use service_kit::{Health, Millis, Tasks};
+use testkit::Description;
 use tower::ServiceExt;
 
 /// Long enough for a busy machine, short enough for a hanging test.
@@ -85,7 +86,9 @@ impl Bed {
         let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
-        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        description().check("GET", path, status.as_u16(), &body);
+        Answer { status, headers, body }
     }
 
     /// Stops the projector.
@@ -93,6 +96,12 @@ impl Bed {
         self.tasks.shutdown(SOON).await.unwrap();
         self.log.close();
     }
+}
+
+/// What the API says of itself: every answer that a test gets is held against it.
+fn description() -> &'static Description {
+    static DESCRIPTION: OnceLock<Description> = OnceLock::new();
+    DESCRIPTION.get_or_init(|| Description::new(serde_json::to_value(query_api::openapi()).unwrap()))
 }
 
 pub(crate) fn positions(events: &[RecordedEvent]) -> Positions {

@@ -1,0 +1,27 @@
+//! What a route may refuse, for the API's description: what every query can be told, and what the route adds.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+use schemas::ErrorCode;
+use service_kit::{ProblemCodes, problem_codes, problem_responses};
+use utoipa::IntoResponses;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::response::Response;
+
+/// Every query: its headers, path and parameters; a view that is behind; what is broken on our side.
+const A_QUERY: &[ErrorCode] = &[ErrorCode::InvalidRequest, ErrorCode::ReadModelBehind, ErrorCode::Internal];
+
+problem_codes! {
+    /// `limit`, `cursor`, or another parameter is out of its range.
+    OutOfRange: InvalidValue;
+}
+
+/// The answers of a route beside its success.
+pub(crate) struct Refusals<R>(PhantomData<R>);
+
+impl<R: ProblemCodes> IntoResponses for Refusals<R> {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem_responses([A_QUERY, R::CODES].concat())
+    }
+}
