@@ -165,7 +165,7 @@ pub(crate) enum Created {
         ("Millrace-Command-Id" = String, description = "The command"),
         ("Idempotency-Replayed" = String, description = "true: this is the answer to an earlier request"),
     ))]
-    Created(CommandAnswer),
+    IsNew(CommandAnswer),
     /// It is durable and will be decided (`Prefer: respond-async`).
     #[response(status = 202, headers(
         ("Location" = String, description = "Where its outcome will be"),

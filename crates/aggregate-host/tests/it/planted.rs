@@ -81,7 +81,7 @@ impl Stage {
 
     /// A host without any local state, over the log with a bug.
     async fn host(&self, name: &str, bug: impl Bug) -> Running {
-        let log = FaultyLog::new(Arc::clone(&self.log), bug);
+        let log = FaultyLog::around(Arc::clone(&self.log), bug);
         Running::over(log, HostConfig::default(), self.place.folder().join(name), None).await
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct FaultyLog<B> {
 }
 
 impl<B: Bug> FaultyLog<B> {
-    pub(crate) fn new(log: Arc<dyn Log>, bug: B) -> Arc<dyn Log> {
+    pub(crate) fn around(log: Arc<dyn Log>, bug: B) -> Arc<dyn Log> {
         Arc::new(Self { log, bug })
     }
 }

@@ -43,10 +43,13 @@ fn what_fjall_wrote_is_whole() {
     assert_eq!(rows(folder.path()), 6);
 }
 
+/// Damages the file between two places.
+type Damage<'a> = &'a dyn Fn(&Path, u64, u64);
+
 #[test]
 fn an_unfinished_last_batch_is_cut_off_however_it_is_damaged() {
     // Torn at every kind of place, a page of it lost, its rows garbled, its trailer garbled, rubbish behind it.
-    let damages: [&dyn Fn(&Path, u64, u64); 6] = [
+    let damages: [Damage<'_>; 6] = [
         &|path, from, to| garble(path, from + 20, &vec![0; (to - from - 20) as usize]),
         &|path, from, to| garble(path, to - 3, &[0; 3].map(|_| (from % 200) as u8 | 1)),
         &|path, from, _| garble(path, from + 50, b"garbled"),
