@@ -38,6 +38,9 @@ struct Options {
     /// Also the cost among five million streams, which are loaded first.
     #[arg(long)]
     big: bool,
+    /// How many those are.
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..=9_999_999))]
+    many_streams: u64,
     /// Also the ten-month import; MILLRACE_RETAIL_FILE names the file.
     #[arg(long)]
     import: bool,
@@ -54,7 +57,7 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
     connections: Vec<usize>,
     /// Stock streams that the receives go to.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=9_999_999))]
     streams: u64,
     /// Choose streams by Zipf's law instead of uniformly.
     #[arg(long)]

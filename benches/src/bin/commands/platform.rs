@@ -126,11 +126,12 @@ impl Platform {
         Ok(Self { server, ready_after, program: program.to_owned(), folder, namespace, shape, parts })
     }
 
-    /// Stops it in order and starts it again on the same log and folder.
-    pub(crate) fn restart(self) -> anyhow::Result<Self> {
+    /// Stops it in order and starts it again on the same log and folder. Why it did not stop in order, if it did not: what
+    /// the next start takes is still a figure.
+    pub(crate) fn restart(self) -> anyhow::Result<(Self, Option<anyhow::Error>)> {
         let Self { server, program, folder, namespace, shape, parts, .. } = self;
-        server.stop()?;
-        Self::launch(&program, folder, namespace, shape, parts)
+        let stopped = server.stop();
+        Ok((Self::launch(&program, folder, namespace, shape, parts)?, stopped.err()))
     }
 
     /// Stops it in order and removes its folder.

@@ -1,4 +1,4 @@
-//! What a command costs among many streams: five million against ten thousand.
+//! What a command costs among many streams: five million (or `--many-streams`) against ten thousand.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use crate::rounds::{Side, rounds};
 use crate::session::Session;
 
 const FEW: u64 = 10_000;
-const MANY: u64 = 5_000_000;
 const CONNECTIONS: usize = 256;
 const FILL_LIMIT: Duration = Duration::from_secs(1_800);
 
 /// The embedded shape, the write side alone. Cost is time per accepted command at saturation; beside it stands the
 /// server's processor time.
 pub(crate) fn big(session: &mut Session) -> anyhow::Result<()> {
-    let (few, many) = (filled(session, FEW)?, filled(session, MANY)?);
+    let many_streams = session.options.many_streams;
+    let (few, many) = (filled(session, FEW)?, filled(session, many_streams)?);
     for (law, bound) in [("Zipf", 1.3), ("uniform", 2.0)] {
         let options = &session.options;
         let keys = |streams| match law {
             "Zipf" => Keys::zipf(streams, options.seed),
             _ => Keys::uniform(streams, options.seed),
         };
-        let title = format!("cost per command, embedded, {MANY} against {FEW} streams, {law}");
+        let title = format!("cost per command, embedded, {many_streams} against {FEW} streams, {law}");
         let (few_cost, many_cost) = (Cell::new(0.0), Cell::new(0.0));
         let sides = vec![
             side(options, "few", &few, keys(FEW), &few_cost),
-            side(options, "many", &many, keys(MANY), &many_cost),
+            side(options, "many", &many, keys(many_streams), &many_cost),
         ];
         let runs = rounds(options, &title, sides)?;
         let [few_runs, many_runs] = <[Vec<Run>; 2]>::try_from(runs).unwrap_or_default();

@@ -40,7 +40,13 @@ pub(crate) fn import(session: &mut Session) -> anyhow::Result<()> {
             String::from_utf8_lossy(&output.stderr)
         );
         let resident_mb = platform.server.resident_bytes()? as f64 / 1e6;
-        let platform = platform.restart()?;
+        let (platform, unclean) = platform.restart()?;
+        if let Some(error) = &unclean {
+            session.report.condition(format!(
+                "NOTE: after the import {} did not stop in order: {error:#}",
+                shape.name()
+            ));
+        }
         let ready_s = platform.ready_after.as_secs_f64();
         let limit_s = match shape {
             Shape::Embedded => 60.0,
