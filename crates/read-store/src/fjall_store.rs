@@ -25,6 +25,9 @@ use crate::{ChangeBatch, Checkpoint, Error, Page, PageCursor, ReadStore, Row, Ro
 
 /// The format of keys and values. A folder of another format is refused.
 const FORMAT_VERSION: u64 = 1;
+/// What batches leave free on the disk, bytes: a write that fails would stop the database until the process is started
+/// again, while one that is refused is tried again by its projector.
+const DISK_RESERVE_BYTES: u64 = 32 << 20;
 
 /// The store's folder and limits. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +56,7 @@ impl Default for FjallConfig {
 /// Calls block for as long as the disk takes, and never wait for anything else: a page has a limit, and that bounds
 /// how long a caller's thread is held.
 pub struct FjallStore {
+    path: PathBuf,
     database: Database,
     rows: Keyspace,
     topics: Interner,
@@ -89,7 +93,7 @@ impl FjallStore {
         let memory_table_bytes_max = config.memory_table_bytes_max;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(memory_table_bytes_max);
         let rows = database.keyspace("rows", options).map_err(opening)?;
-        Ok(Self { database, rows, topics: Interner::default() })
+        Ok(Self { path: config.path, database, rows, topics: Interner::default() })
     }
 
     fn read(&self, key: &RowKey) -> Result<Option<Row>, Error> {
@@ -118,6 +122,9 @@ impl FjallStore {
 #[async_trait]
 impl ReadStore for FjallStore {
     async fn apply(&self, batch: ChangeBatch) -> Result<(), Error> {
+        if service_kit::free_bytes(&self.path).is_some_and(|free| free < DISK_RESERVE_BYTES) {
+            return Err(Error::backend("writing the read models", "the disk is full"));
+        }
         for checkpoint in &batch.checkpoints {
             if let Some(stored) = self.stored_checkpoint(checkpoint)?
                 && stored > checkpoint.next_offset
