@@ -93,6 +93,8 @@ impl ShardWorker {
     fn new(context: ShardContext) -> Result<Self, StartError> {
         let topics = context.log.topics().clone();
         let store = StateStore::open(&context.state_folder, context.shard, &topics, &context.config)?;
+        // What lies behind the checkpoint is folded later, and counts then.
+        let last_now = store.newest_decision()?;
         let states = States::new(context.config.state_cache_entries_max);
         let flusher = Flusher::start(&store, &context);
         let mut worker = Self {
@@ -105,7 +107,7 @@ impl ShardWorker {
             flusher,
             met: CommandsMet::default(),
             last_checkpoint: Instant::now(),
-            last_now: Timestamp::default(),
+            last_now,
         };
         worker.go_back_to_the_store()?;
         Ok(worker)

@@ -125,6 +125,14 @@ impl StateStore {
         Ok(bytes.and_then(|bytes| Remembered::from_bytes(&bytes, &self.topics)))
     }
 
+    /// When the youngest outcome that it knows was decided; the beginning of time when it knows none.
+    pub(crate) fn newest_decision(&self) -> Result<Timestamp, StartError> {
+        let Some(entry) = self.by_time.last_key_value() else { return Ok(Timestamp::default()) };
+        let key = entry.key().map_err(|e| self.failed(e))?;
+        let millis = key.get(..8).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+        Ok(Timestamp::from_millis(millis.unwrap_or(0)))
+    }
+
     /// Where folding goes on in `topic` (0 when nothing was folded).
     pub(crate) fn cursor(&self, topic: &Arc<str>, shard: Shard) -> Result<Cursor, StartError> {
         let stored = self.read(&self.meta, cursor_key(topic).as_bytes())?;

@@ -91,6 +91,7 @@ impl ShardWorker {
         };
         if record.position.topic == *self.context.log.topics().outcomes() {
             let outcome = decode_outcome(record).map_err(|e| unreadable(e.into()))?;
+            self.last_now = self.last_now.max(outcome.recorded_at);
             let remembered = Remembered {
                 hash: outcome.command_hash,
                 decided_at: outcome.recorded_at,
@@ -101,6 +102,7 @@ impl ShardWorker {
         }
         let recorded = decode_event(record).map_err(|e| unreadable(e.into()))?;
         let metadata = &recorded.metadata;
+        self.last_now = self.last_now.max(metadata.recorded_at);
         let cached = self.states.load(&metadata.stream, &self.store)?;
         if metadata.version != cached.version.next() {
             return Err(unreadable(

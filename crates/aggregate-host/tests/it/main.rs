@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod clients;
+mod clock;
 mod harness;
 mod laws;
 mod planted;
