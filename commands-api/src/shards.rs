@@ -81,10 +81,13 @@ impl Shards {
         lane: Lane,
     ) -> Result<HostAnswer, HostError> {
         let mut waiting = Waiting::new(self, &envelope);
+        // However often it is submitted: no caller waits longer for the answer than for that of one submission.
+        let deadline = waiting.started + self.0.host.answer_timeout();
         loop {
-            let error = match self.attempt(&envelope, lane).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let error = match tokio::time::timeout_at(deadline, self.attempt(&envelope, lane)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => error,
+                Err(_) => HostError::OutcomeUnknown { command_id: envelope.command_id },
             };
             waiting.after(error).await?;
         }

@@ -191,6 +191,11 @@ impl HostHandle {
         shards.filter(|shard| self.serves(*shard) || self.owner(*shard).is_some()).count()
     }
 
+    /// How long a caller waits for an answer at most.
+    pub fn answer_timeout(&self) -> Duration {
+        self.inner.answer_timeout
+    }
+
     /// How many partitions, and so shards, the log has.
     pub fn partitions(&self) -> u32 {
         self.inner.partitions

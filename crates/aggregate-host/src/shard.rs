@@ -28,7 +28,7 @@ use crate::dedupe::Dedupe;
 use crate::handle::{Inner, Queue};
 use crate::state_store::StateStore;
 use crate::states::States;
-use crate::turn::answer;
+use crate::turn::{Turn, answer};
 use crate::work::{Control, Work};
 use crate::{HostConfig, HostError, StartError, clock};
 
@@ -116,40 +116,57 @@ impl ShardWorker {
     /// From an assignment to its end. Returns what waits for the shard to be released, once memory holds nothing that
     /// the log lacks.
     fn own(&mut self, control: &Receiver<Control>, assigned: Ack) -> Result<Option<Ack>, StartError> {
-        match self.open_until(control, assigned)? {
-            Opened::Ended(ack) => Ok(ack),
-            Opened::Serving(work) => {
-                let served = self.serve(&work, control);
-                self.unpublish();
-                work.refuse_all(&self.context.unavailable());
-                match served? {
-                    Served::Released(ack) => Ok(ack),
-                    Served::Lost => {
-                        self.go_back_to_the_store()?;
-                        Ok(None)
-                    }
+        let mut opening = Opening::Assigned(assigned);
+        loop {
+            let work = match self.open_until(control, opening)? {
+                Opened::Serving(work) => work,
+                Opened::Ended(ack) => return Ok(ack),
+            };
+            let served = self.serve(&work, control);
+            self.unpublish();
+            let has_records = work.refuse_all(&self.context.unavailable());
+            opening = match served? {
+                Served::Released(ack) => return Ok(ack),
+                Served::Failed { unknown, took_records } if !has_records && !took_records => {
+                    Opening::Again { failed_at: Instant::now(), unknown }
                 }
-            }
+                Served::Failed { .. } => {
+                    // Records of the commands topic that were not decided have to come again, from where the group is.
+                    self.give_up();
+                    return self.go_back_to_the_store().map(|()| None);
+                }
+                Served::Lost => return self.go_back_to_the_store().map(|()| None),
+            };
         }
     }
 
-    /// Opens and catches up, trying again while the log is away; acknowledges, and publishes the queue.
-    fn open_until(&mut self, control: &Receiver<Control>, assigned: Ack) -> Result<Opened, StartError> {
-        let mut pause = Duration::from_millis(50);
+    /// Opens and catches up, trying again while the log is away and the shard is this node's; then deals with what has
+    /// waited for it, and publishes the queue.
+    fn open_until(
+        &mut self,
+        control: &Receiver<Control>,
+        mut opening: Opening,
+    ) -> Result<Opened, StartError> {
+        let mut pause = Duration::from_millis(20);
+        // An assignment is its own proof once; afterwards the process may have slept.
+        let mut is_proven = matches!(opening, Opening::Assigned(_));
         loop {
-            match self.open() {
+            let opened = if std::mem::take(&mut is_proven) { self.open() } else { self.reopen(&opening) };
+            match opened {
                 Ok(()) => break,
-                Err(error @ (StartError::Record { .. } | StartError::StateStore { .. })) => {
-                    return Err(error);
+                Err(StartError::Stopped | StartError::Log(event_log::Error::NotOwner { .. })) => {
+                    return Ok(Opened::Ended(None));
                 }
+                Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
                     tracing::warn!(shard = %self.context.shard, error = %service_kit::Chain(&error), "shard not open yet");
                 }
             }
+            opening.lose_patience(Duration::from_millis(self.context.config.answer_timeout_ms / 2));
             select! {
                 recv(control) -> message => match message {
                     Ok(Control::Drain(ack)) => return Ok(Opened::Ended(ack)),
-                    Ok(Control::Own(_)) => {}
+                    Ok(Control::Own(ack)) => opening = Opening::Assigned(ack),
                     Ok(Control::Lost) | Err(_) => return Ok(Opened::Ended(None)),
                 },
                 default(pause) => {}
@@ -159,9 +176,35 @@ impl ShardWorker {
             }
             pause = (pause * 2).min(Duration::from_millis(self.context.config.reopen_backoff_ms_max));
         }
-        let work = self.publish();
-        assigned.done();
+        let work = match opening {
+            Opening::Assigned(ack) => {
+                let work = self.publish();
+                ack.done();
+                work
+            }
+            Opening::Again { unknown, .. } => {
+                if let Some(turn) = unknown {
+                    turn.resolve(&self.dedupe, &self.store)?;
+                }
+                self.publish()
+            }
+        };
         Ok(Opened::Serving(work))
+    }
+
+    /// Proves that the shard is still this node's before anything is fenced, then brings memory to the log.
+    fn reopen(&mut self, opening: &Opening) -> Result<(), StartError> {
+        self.go_back_to_the_store()?;
+        self.context.membership.prove(self.context.shard)?;
+        let is_usable = self.writer.as_ref().is_some_and(|writer| writer.is_open());
+        if is_usable && !opening.is_in_doubt() { self.catch_up() } else { self.open() }
+    }
+
+    /// The shard may still be assigned here although it cannot be served: give it up, so that the group decides anew.
+    fn give_up(&self) {
+        if let Err(error) = self.context.membership.leave_and_rejoin() {
+            tracing::warn!(shard = %self.context.shard, %error, "could not leave the group");
+        }
     }
 
     /// Opens the writer (which fences every earlier one), then folds up to the stable end.
@@ -222,6 +265,29 @@ impl ShardWorker {
     }
 }
 
+/// Why a shard is opened.
+enum Opening {
+    /// The group has given it to this node, and waits for the answer.
+    Assigned(Ack),
+    /// An append has failed. Memory is ahead of the log; a turn whose outcome is not known waits for what the log says.
+    Again { failed_at: Instant, unknown: Option<Turn> },
+}
+
+impl Opening {
+    /// Callers of an unresolved turn are told that its outcome is not known when the log stays away for longer.
+    fn lose_patience(&mut self, patience: Duration) {
+        if let Self::Again { failed_at, unknown } = self
+            && failed_at.elapsed() > patience
+        {
+            *unknown = None;
+        }
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Again { unknown: Some(_), .. })
+    }
+}
+
 enum Opened {
     Serving(Incoming),
     Ended(Option<Ack>),
@@ -238,12 +304,17 @@ impl Incoming {
         self.singles.len() + self.bulks.len()
     }
 
-    fn refuse_all(&self, error: &HostError) {
+    /// Refuses what waits; whether there were records of the commands topic, which nobody can be told about.
+    fn refuse_all(&self, error: &HostError) -> bool {
+        let mut has_records = false;
         for work in self.singles.try_iter().chain(self.bulks.try_iter()) {
-            if let Work::Command { reply, .. } = work {
-                answer(reply, Err(error.clone()));
+            match work {
+                Work::Command { reply, .. } => answer(reply, Err(error.clone())),
+                Work::Record { .. } => has_records = true,
+                Work::Read { .. } | Work::Outcome { .. } => {}
             }
         }
+        has_records
     }
 }
 

@@ -52,7 +52,7 @@ impl TurnContext<'_> {
     }
 }
 
-/// A turn under way.
+/// A turn under way. Dropping one with callers tells them that the outcome is not known.
 #[derive(Default)]
 pub(crate) struct Turn {
     records: Vec<NewRecord>,
@@ -62,6 +62,7 @@ pub(crate) struct Turn {
     by_id: HashMap<CommandId, usize>,
     /// Where the group goes on in the commands topic, with the token of the oldest record taken.
     consumed: Option<(GroupToken, Cursor)>,
+    has_records: bool,
 }
 
 impl Turn {
@@ -73,6 +74,11 @@ impl Turn {
     /// How many commands were decided.
     pub(crate) fn commands(&self) -> usize {
         self.decided.len()
+    }
+
+    /// Whether records of the commands topic were taken.
+    pub(crate) fn has_records(&self) -> bool {
+        self.has_records
     }
 
     /// Whether there is nothing to append and nobody to answer.
@@ -129,6 +135,7 @@ impl Turn {
         context: &TurnContext<'_>,
     ) -> Result<(), StartError> {
         let next = record.cursor_after();
+        self.has_records = true;
         match &mut self.consumed {
             // The oldest token is the strictest: a batch of an old generation is refused.
             Some((_, cursor)) => *cursor = next,
@@ -335,16 +342,6 @@ impl Turn {
             }
         }
         Ok(())
-    }
-
-    /// Nobody here can tell what became of the batch.
-    pub(crate) fn unknown(self) {
-        for decided in self.decided {
-            let error = HostError::OutcomeUnknown { command_id: decided.command_id };
-            for reply in decided.replies {
-                answer(reply, Err(error.clone()));
-            }
-        }
     }
 }
 

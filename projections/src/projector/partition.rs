@@ -194,9 +194,11 @@ impl PartitionProjector {
                 Ok(end) => {
                     lag.insert(&cursor.topic, end.saturating_sub(cursor.next_offset));
                 }
-                // The next read tells whether the log is gone; a missing measurement is no failure.
+                // The next read tells whether the log is gone; a missing measurement is no failure. Each of these may have
+                // waited for as long as a request may take: asking for the rest would keep the projector from reading.
                 Err(error) => {
-                    tracing::debug!(topic = %cursor.topic, error = %Chain(&error), "the lag is not known")
+                    tracing::debug!(topic = %cursor.topic, error = %Chain(&error), "the lag is not known");
+                    return;
                 }
             }
         }

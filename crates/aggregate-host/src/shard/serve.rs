@@ -1,6 +1,6 @@
 //! Deciding commands: turn after turn, until the shard goes away.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, select};
 use event_log::{Ack, AppendError};
@@ -18,6 +18,8 @@ pub(super) enum Served {
     Released(Option<Ack>),
     /// It is not ours any more, and memory may be ahead of the log.
     Lost,
+    /// An append failed, and memory is ahead of the log. A turn may have landed all the same: only the log can tell.
+    Failed { unknown: Option<Turn>, took_records: bool },
 }
 
 /// A turn leaves at least this part of its room to bulk commands, so that neither starves the other.
@@ -43,16 +45,16 @@ impl ShardWorker {
                 default(IDLE) => None,
             };
             if let Some(first) = first
-                && !self.turn(first, work)?
+                && let Some(served) = self.turn(first, work)?
             {
-                return Ok(Served::Lost);
+                return Ok(served);
             }
             self.checkpoint_if_due();
         }
     }
 
-    /// Takes what is queued, decides it, appends it, answers. `false`: the shard is lost.
-    fn turn(&mut self, first: Work, work: &Incoming) -> Result<bool, StartError> {
+    /// Takes what is queued, decides it, appends it, answers. Says when that ends the service, and how.
+    fn turn(&mut self, first: Work, work: &Incoming) -> Result<Option<Served>, StartError> {
         let started = Instant::now();
         let topics = self.context.log.topics().clone();
         let now = self.now();
@@ -95,17 +97,21 @@ impl ShardWorker {
         metrics::histogram!(crate::metrics::DECIDE_SECONDS).record(started.elapsed());
         metrics::gauge!(crate::metrics::QUEUED, "shard" => context.shard.partition().to_string())
             .set(work.len() as f64);
-        let go_on = if turn.is_empty() { true } else { self.commit(turn, now)? };
+        let served = if turn.is_empty() { None } else { self.commit(turn, now) };
+        if served.is_some() {
+            // Memory is ahead of the log: whoever reads is told nothing, and asks again.
+            return Ok(served);
+        }
         for (stream, reply) in reads {
             let cached = self.states.load(&stream, &self.store)?;
             let state = (cached.version != Version::NONE).then(|| (cached.version, cached.state.clone()));
             let _ = reply.send(state);
         }
-        Ok(go_on)
+        Ok(None)
     }
 
-    /// Appends a turn and answers it. `false`: the shard is lost.
-    fn commit(&mut self, mut turn: Turn, now: Timestamp) -> Result<bool, StartError> {
+    /// Appends a turn and answers it, where its outcome is known.
+    fn commit(&mut self, mut turn: Turn, now: Timestamp) -> Option<Served> {
         let batch = turn.take_batch();
         let events = batch.records.len() as u64;
         metrics::histogram!(crate::metrics::TURN_COMMANDS).record(turn.commands() as f64);
@@ -127,22 +133,24 @@ impl ShardWorker {
                 }
                 turn.committed(positions, now, &mut self.dedupe);
                 self.pass(FailPoint::HOST_AFTER_ANSWER);
-                Ok(true)
+                None
             }
             Err(AppendError::NotWritten { source }) => {
                 tracing::warn!(shard = %self.context.shard, %source, "a batch was not written");
+                let took_records = turn.has_records();
                 turn.failed(&HostError::NotWritten);
-                self.recover(None)
+                Some(Served::Failed { unknown: None, took_records })
             }
             Err(AppendError::Unknown { source }) => {
                 tracing::warn!(shard = %self.context.shard, %source, "whether a batch was written is not known; asking the log");
-                self.recover(Some(turn))
+                let took_records = turn.has_records();
+                Some(Served::Failed { unknown: Some(turn), took_records })
             }
             Err(error @ AppendError::Fenced { .. }) => {
                 tracing::warn!(shard = %self.context.shard, %error, "fenced: another writer was opened");
                 turn.failed(&HostError::NotWritten);
                 self.give_up();
-                Ok(false)
+                Some(Served::Lost)
             }
         }
     }
@@ -150,62 +158,5 @@ impl ShardWorker {
     fn pass(&self, point: FailPoint) {
         // There is nothing between these steps that could fail: an armed point waits, or ends the process.
         let _ = point.pass(&self.context.log.topics().namespace());
-    }
-
-    /// The shard may still be assigned here although it cannot be served: give it up, so that the group decides anew.
-    fn give_up(&self) {
-        if let Err(error) = self.context.membership.leave_and_rejoin() {
-            tracing::warn!(shard = %self.context.shard, %error, "could not leave the group");
-        }
-    }
-
-    /// After a failed append: what memory holds is ahead of the log. Proves the membership, opens the writer again if
-    /// need be, folds from the checkpoint, and answers an unresolved turn by what the log says. `false`: the shard is
-    /// not ours any more, or the log stayed away.
-    fn recover(&mut self, mut unresolved: Option<Turn>) -> Result<bool, StartError> {
-        let deadline = Instant::now() + Duration::from_millis(self.context.config.answer_timeout_ms / 2);
-        let mut pause = Duration::from_millis(20);
-        loop {
-            match self.reopen(unresolved.is_some()) {
-                Ok(()) => {
-                    if let Some(turn) = unresolved.take() {
-                        turn.resolve(&self.dedupe, &self.store)?;
-                    }
-                    return Ok(true);
-                }
-                Err(error) if error.is_final() => {
-                    leave_unknown(unresolved.take());
-                    return Err(error);
-                }
-                Err(error) => {
-                    tracing::warn!(shard = %self.context.shard, error = %service_kit::Chain(&error), "shard not open again yet");
-                    let not_owner = matches!(&error, StartError::Log(event_log::Error::NotOwner { .. }));
-                    if not_owner || Instant::now() > deadline || self.context.inner.stop.is_requested() {
-                        leave_unknown(unresolved.take());
-                        if !not_owner {
-                            self.give_up();
-                        }
-                        return Ok(false);
-                    }
-                }
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(self.context.config.reopen_backoff_ms_max));
-        }
-    }
-
-    /// Proves that the shard is still this node's before anything is fenced, then brings memory to the log.
-    fn reopen(&mut self, is_in_doubt: bool) -> Result<(), StartError> {
-        self.go_back_to_the_store()?;
-        self.context.membership.prove(self.context.shard)?;
-        let is_usable = self.writer.as_ref().is_some_and(|writer| writer.is_open()) && !is_in_doubt;
-        if is_usable { self.catch_up() } else { self.open() }
-    }
-}
-
-/// Nobody here can tell any more what became of a turn.
-fn leave_unknown(turn: Option<Turn>) {
-    if let Some(turn) = turn {
-        turn.unknown();
     }
 }

@@ -98,10 +98,10 @@ impl Callers {
     }
 
     /// Lets everybody finish; returns how often each article was received, and what they were told.
-    pub(crate) async fn end(self) -> (Vec<u64>, Told) {
+    pub(crate) async fn end(&mut self) -> (Vec<u64>, Told) {
         self.stop.store(true, Ordering::SeqCst);
         let mut received = Vec::new();
-        for caller in self.running {
+        for caller in self.running.drain(..) {
             received.push(caller.await.unwrap());
         }
         let answers = self.answers.lock().unwrap().clone();
@@ -155,17 +155,20 @@ impl Caller {
             .json(&json!({"quantity": 1}))
             .send()
             .await;
-        let answer = answer.unwrap_or_else(|error| panic!("{url} gave no answer: {error:?}"));
-        let (status, retry_after) = (answer.status(), answer.headers().contains_key(RETRY_AFTER));
-        let body: Value = answer.json().await.unwrap_or_default();
-        let refusal = (!status.is_success()).then(|| Refusal {
-            status: status.as_u16(),
-            code: body["code"].as_str().unwrap_or_default().to_owned(),
-            retry_after,
-        });
-        if refusal.is_none() {
-            assert_eq!(body["version"], received + 1, "one unit each: {body}");
-        }
+        let refusal = match answer {
+            Ok(answer) if answer.status().is_success() => {
+                let body: Value = answer.json().await.unwrap_or_default();
+                assert_eq!(body["version"], received + 1, "one unit each: {body}");
+                None
+            }
+            Ok(answer) => {
+                let (status, retry_after) = (answer.status(), answer.headers().contains_key(RETRY_AFTER));
+                let body: Value = answer.json().await.unwrap_or_default();
+                let code = body["code"].as_str().unwrap_or_default().to_owned();
+                Some(Refusal { status: status.as_u16(), code, retry_after })
+            }
+            Err(error) => Some(Refusal { status: 0, code: format!("{error:?}"), retry_after: false }),
+        };
         Answer { first_asked_at, asked_at, answered_at: Instant::now(), refusal }
     }
 }

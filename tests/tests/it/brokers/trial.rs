@@ -24,11 +24,27 @@ pub(crate) struct Trial {
     pub(crate) brokers: Ensemble,
     pub(crate) cluster: Cluster,
     pub(crate) callers: Callers,
-    load: Load,
+    load: Option<Load>,
     nodes: Nodes,
     recorder: Recorder,
     namespace: String,
     _alone: MutexGuard<'static, ()>,
+}
+
+/// Lines of a node's log that a failed trial shows.
+const LOG_LINES: usize = 60;
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for node in &self.cluster.nodes {
+                let log = node.log();
+                let lines: Vec<_> = log.lines().rev().take(LOG_LINES).collect();
+                println!("{}:", node.url());
+                lines.into_iter().rev().for_each(|line| println!("    {line}"));
+            }
+        }
+    }
 }
 
 impl Trial {
@@ -57,15 +73,29 @@ impl Trial {
         let config = LoadConfig { clients: 8, ..LoadConfig::default() };
         let load = Load::start(config, &nodes, &recorder).await;
         let callers = Callers::start(&cluster.urls());
-        let trial = Self { name, brokers, cluster, callers, load, nodes, recorder, namespace, _alone: alone };
+        let trial = Self {
+            name,
+            brokers,
+            cluster,
+            callers,
+            load: Some(load),
+            nodes,
+            recorder,
+            namespace,
+            _alone: alone,
+        };
         trial.works().await;
         Some(trial)
+    }
+
+    fn load(&self) -> &Load {
+        self.load.as_ref().expect("it runs until the end")
     }
 
     /// Waits until clients and callers get answers to what they ask from now on.
     pub(crate) async fn works(&self) {
         self.callers.are_served().await;
-        self.load.answered(100).await;
+        self.load().answered(100).await;
     }
 
     /// Waits until all shards are served, by either node, and everybody gets answers; panics when that takes longer than
@@ -105,9 +135,11 @@ impl Trial {
     }
 
     /// Lets everybody finish, then holds what they were told against the log, and checks the log.
-    pub(crate) async fn end(self) -> Told {
+    pub(crate) async fn end(mut self) -> Told {
         let (received, told) = self.callers.end().await;
-        self.load.stop().await;
+        if let Some(load) = self.load.take() {
+            load.stop().await;
+        }
         println!(
             "{}: callers were told {:?}; slowest answer {:?}, longest silence {:?}",
             self.name,
