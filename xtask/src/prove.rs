@@ -34,7 +34,7 @@ struct Proof {
     needs_full_file: bool,
 }
 
-const PROOFS: [Proof; 8] = [
+const PROOFS: [Proof; 9] = [
     Proof {
         name: "contract",
         description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
@@ -69,7 +69,7 @@ const PROOFS: [Proof; 8] = [
     },
     Proof {
         name: "crash-history",
-        description: "kill -9 at 20 random moments of random load: whatever clients were told is true",
+        description: "random load on a shop that is killed, stopped and frozen: whatever clients were told is true",
         package: "system-tests",
         filter: "crash_history::",
         rounds: 20,
@@ -92,6 +92,14 @@ const PROOFS: [Proof; 8] = [
         needs_full_file: false,
     },
     Proof {
+        name: "cluster-history",
+        description: "random load on nodes that are killed, stopped and frozen: whatever clients were told is true",
+        package: "system-tests",
+        filter: "cluster_history::",
+        rounds: 20,
+        needs_full_file: false,
+    },
+    Proof {
         name: "ten-months",
         description: "the whole data file into both shapes, verified and compared with an independent reading",
         package: "system-tests",
@@ -105,7 +113,7 @@ const PROOFS: [Proof; 8] = [
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(name) = &arguments.name else {
         for proof in &PROOFS {
-            println!("{:<12} {}", proof.name, proof.description);
+            println!("{:<15} {}", proof.name, proof.description);
         }
         return Ok(());
     };
