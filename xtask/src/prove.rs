@@ -34,7 +34,7 @@ struct Proof {
     needs_full_file: bool,
 }
 
-const PROOFS: [Proof; 8] = [
+const PROOFS: [Proof; 9] = [
     Proof {
         name: "contract",
         description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
@@ -69,7 +69,7 @@ const PROOFS: [Proof; 8] = [
     },
     Proof {
         name: "crash-history",
-        description: "kill -9 at 20 random moments of random load: whatever clients were told is true",
+        description: "random load on a shop that is killed, stopped and frozen: whatever clients were told is true",
         package: "system-tests",
         filter: "crash_history::",
         rounds: 20,
@@ -89,6 +89,14 @@ const PROOFS: [Proof; 8] = [
         package: "system-tests",
         filter: "cluster::",
         rounds: 1,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "cluster-history",
+        description: "random load on nodes that are killed, stopped and frozen: whatever clients were told is true",
+        package: "system-tests",
+        filter: "cluster_history::",
+        rounds: 20,
         needs_full_file: false,
     },
     Proof {
@@ -121,7 +129,7 @@ const SCRIPTS: [Script; 1] = [Script {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Some(name) = &arguments.name else {
         for (name, description) in listing() {
-            println!("{name:<12} {description}");
+            println!("{name:<15} {description}");
         }
         return Ok(());
     };

@@ -28,6 +28,16 @@ impl Cluster {
 
     /// On the Kafka log of `shape`, whose topics are made with the given flags.
     pub(crate) async fn start_on(shape: Shape, size: usize, topic_flags: &[&str]) -> Self {
+        Self::start_with(shape, size, topic_flags, &[]).await
+    }
+
+    /// The same with flags of the nodes.
+    pub(crate) async fn start_with(
+        shape: Shape,
+        size: usize,
+        topic_flags: &[&str],
+        node_flags: &[&str],
+    ) -> Self {
         let Shape::Kafka { bootstrap, namespace } = &shape else { panic!("nodes share nothing but Kafka") };
         let topics = std::process::Command::new(PROGRAM)
             .args(["topics", "init", "--kafka", bootstrap, "--namespace", namespace, "--partitions", "4"])
@@ -37,7 +47,7 @@ impl Cluster {
         assert!(topics.status.success(), "{}", String::from_utf8_lossy(&topics.stderr));
         let mut nodes = Vec::new();
         for _ in 0..size {
-            nodes.push(TestApp::start_node(PROGRAM, shape.clone(), &[]).await);
+            nodes.push(TestApp::start_node(PROGRAM, shape.clone(), node_flags).await);
         }
         Self { nodes, shape }
     }

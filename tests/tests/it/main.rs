@@ -4,6 +4,7 @@
 mod brokers;
 mod checkout;
 mod cluster;
+mod cluster_history;
 mod crash;
 mod crash_history;
 mod crash_import;

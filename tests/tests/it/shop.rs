@@ -16,11 +16,8 @@ pub(crate) async fn start_patiently(shape: Shape) -> TestApp {
     TestApp::start_with(PROGRAM, shape, &["--config", config]).await
 }
 
-/// A patient shop that writes its state store all the time.
-pub(crate) async fn start_hastily(shape: Shape) -> TestApp {
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/hasty.toml");
-    TestApp::start_with(PROGRAM, shape, &["--config", config]).await
-}
+/// The configuration of a patient shop that writes its state store all the time.
+pub(crate) const HASTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hasty.toml");
 
 /// What a randomised scenario follows from: `MILLRACE_SEED`, or the scenario's own.
 pub(crate) fn seed(own: u64) -> u64 {
