@@ -1,14 +1,15 @@
 //! A host over a log in a temporary folder, or over a real broker in a namespace of its own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use aggregate_host::{Host, HostAnswer, HostConfig, HostError, HostHandle};
 use event_log::{Cursor, EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, Log, LogConfig, Record};
 use schemas::stock::{ReceiveStock, ReserveStock, StockCommand};
 use schemas::{
-    Command, CommandEnvelope, CommandId, InstallationSecret, OrderId, Outcome, Principal, Quantity, Sku,
+    Command, CommandEnvelope, CommandId, InstallationSecret, OrderId, Outcome, Position, Principal, Quantity,
+    Sku,
 };
 use service_kit::{ArmedFailPoints, FailPoint, Tasks, arm_fail_points};
 use tempfile::TempDir;
@@ -84,6 +85,8 @@ pub(crate) struct Running {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) host: HostHandle,
     tasks: Tasks,
+    /// Where accepted commands were told to stand.
+    told: Mutex<Vec<Position>>,
 }
 
 impl Running {
@@ -113,7 +116,7 @@ impl Running {
         let tasks = Tasks::new();
         let host = Host::start(Arc::clone(&log), config, state_folder, secret, &tasks).unwrap();
         assert!(host.serving(log.partitions(), SOON).await, "the shards serve in time");
-        Self { log, host, tasks }
+        Self { log, host, tasks, told: Mutex::default() }
     }
 
     /// Stops in order; the log is closed afterwards.
@@ -127,16 +130,36 @@ impl Running {
         let _ = self.tasks.shutdown(SOON).await;
     }
 
+    /// Submits as callers outside do: a shard that is being opened again is waited for.
     pub(crate) async fn submit(&self, id: u128, command: Command) -> Result<HostAnswer, HostError> {
-        self.host.submit(envelope(id, command)).await
+        let deadline = Instant::now() + SOON;
+        loop {
+            let answer = self.host.submit(envelope(id, command.clone())).await;
+            if matches!(answer, Err(HostError::ShardUnavailable { .. })) && Instant::now() < deadline {
+                let _ = self.host.serving(self.log.partitions(), SOON).await;
+                continue;
+            }
+            if let Ok(HostAnswer { outcome: Outcome::Accepted(accepted), .. }) = &answer {
+                self.told.lock().unwrap().push(accepted.position.clone());
+            }
+            return answer;
+        }
     }
 
     pub(crate) async fn outcome(&self, id: u128, command: Command) -> Outcome {
         self.submit(id, command).await.unwrap().outcome
     }
 
-    /// All committed records of the events and outcomes topics.
+    /// All committed records of the events and outcomes topics, at least those that an answer has told of: a broker shows
+    /// a transaction some milliseconds after it has acknowledged the commit.
     pub(crate) fn records(&self) -> Vec<Record> {
+        let deadline = Instant::now() + SOON;
+        for told in self.told.lock().unwrap().iter() {
+            while self.log.stable_end(&told.topic, told.partition).unwrap() <= told.offset {
+                assert!(Instant::now() < deadline, "{told} is not stable");
+                std::thread::yield_now();
+            }
+        }
         let topics = self.log.topics();
         let from: Vec<_> = topics
             .all_events()

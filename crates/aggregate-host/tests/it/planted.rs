@@ -20,7 +20,7 @@ use self::forgetful::Forgetful;
 use self::late_writes::LateWrites;
 use self::shared_writers::SharedWriters;
 use crate::clients::{ask, report};
-use crate::harness::{Place, Running, envelope, receive, reserve};
+use crate::harness::{Place, Running, SOON, envelope, receive, reserve};
 
 /// What a client wants: one of a few streams, so that clients meet.
 fn wish(id: u128) -> CommandEnvelope {
@@ -135,6 +135,8 @@ async fn fails_in_between(stage: &Stage, bug: LateWrites) -> Report {
     stage.trade(&running, 0..40).await;
     bug.fail_next(&running.host.shard_of(&wish(40).command.stream()));
     ask(&stage.recorder, 9, &running.host, envelope(40, receive("S1", 3))).await;
+    // The shard is opened again.
+    assert!(running.host.serving(running.log.partitions(), SOON).await);
     ask(&stage.recorder, 9, &running.host, envelope(41, receive("S1", 3))).await;
     running.halt().await;
     stage.report()
