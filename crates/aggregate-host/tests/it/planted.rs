@@ -8,10 +8,11 @@ mod late_writes;
 mod shared_writers;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use aggregate_host::{HostConfig, HostHandle};
 use event_log::Log;
-use schemas::{Command, CommandEnvelope};
+use schemas::{Command, CommandEnvelope, Sku};
 use testkit::history::{Recorder, Report, Rule};
 
 use self::early_answers::EarlyAnswers;
@@ -135,8 +136,12 @@ async fn fails_in_between(stage: &Stage, bug: LateWrites) -> Report {
     stage.trade(&running, 0..40).await;
     bug.fail_next(&running.host.shard_of(&wish(40).command.stream()));
     ask(&stage.recorder, 9, &running.host, envelope(40, receive("S1", 3))).await;
-    // The shard is opened again.
-    assert!(running.host.serving(running.log.partitions(), SOON).await);
+    // The shard is opened again: a read is answered by nobody before.
+    let deadline = Instant::now() + SOON;
+    while running.host.stock_levels(&Sku::new("S1").unwrap()).await.is_err() {
+        assert!(Instant::now() < deadline, "the shard is not opened again");
+        tokio::task::yield_now().await;
+    }
     ask(&stage.recorder, 9, &running.host, envelope(41, receive("S1", 3))).await;
     running.halt().await;
     stage.report()
