@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -52,7 +52,9 @@ pub(crate) struct Inner {
     pub(crate) serving: watch::Sender<usize>,
     /// Who owns the others.
     pub(crate) owners: Owners,
-    pub(crate) membership: Arc<dyn Membership>,
+    /// Not kept alive by callers: the last one to let go of a member waits for its client to close, and that has to be a
+    /// thread of the host's.
+    pub(crate) membership: Weak<dyn Membership>,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) secret: Option<InstallationSecret>,
     pub(crate) stop: Stop,
@@ -208,7 +210,10 @@ impl HostHandle {
 
     /// Whether there are other nodes that could take this one's shards over. Asks the group; blocks.
     pub fn has_others(&self) -> Result<bool, StartError> {
-        Ok(self.inner.membership.members()? > 1)
+        match self.inner.membership.upgrade() {
+            Some(membership) => Ok(membership.members()? > 1),
+            None => Ok(false),
+        }
     }
 
     /// Waits until no shard is served here any more.

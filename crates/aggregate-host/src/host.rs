@@ -49,7 +49,7 @@ impl Host {
             queues: RwLock::default(),
             serving: watch::Sender::new(0),
             owners: Owners::default(),
-            membership: Arc::clone(&membership),
+            membership: Arc::downgrade(&membership),
             log: Arc::clone(&log),
             secret,
             stop: tasks.stop().child(),
