@@ -34,7 +34,7 @@ struct Proof {
     needs_full_file: bool,
 }
 
-const PROOFS: [Proof; 9] = [
+const PROOFS: [Proof; 10] = [
     Proof {
         name: "contract",
         description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
@@ -97,6 +97,14 @@ const PROOFS: [Proof; 9] = [
         package: "system-tests",
         filter: "cluster_history::",
         rounds: 20,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "brokers",
+        description: "brokers that die, sleep and come back under load, alone and of three: callers are told what is true",
+        package: "system-tests",
+        filter: "brokers::",
+        rounds: 1,
         needs_full_file: false,
     },
     Proof {
