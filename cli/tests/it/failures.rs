@@ -397,8 +397,8 @@ fn a_second_node_on_the_data_folder_of_another_is_refused() {
     let up = Up::spawn(command);
     let (code, _, said) = run(folder.path(), &arguments);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("the read models in data/views are in use by another process"), "{said}");
-    assert!(said.contains("\nhint: another `millrace` process has this data folder"), "{said}");
+    assert!(said.contains("the state store in data/state/shard-"), "{said}");
+    assert!(said.contains("failed: it is in use by another process"), "{said}");
     receive_at_last(&up.url, "MUG", "1");
     assert_eq!(up.end(Signal::SIGTERM).0, Some(0));
 }

@@ -91,8 +91,13 @@ impl StateStore {
     }
 
     fn open_at(path: &Path, topics: &Topics, config: &HostConfig) -> Result<Self, StartError> {
-        let failed =
-            |source: fjall::Error| StartError::StateStore { path: path.into(), source: source.into() };
+        let failed = |error: fjall::Error| StartError::StateStore {
+            path: path.into(),
+            source: match error {
+                fjall::Error::Locked => "it is in use by another process".into(),
+                other => other.into(),
+            },
+        };
         let database = Database::builder(path)
             .cache_size(config.state_store_cache_bytes)
             .worker_threads(1)
