@@ -117,7 +117,8 @@ fn tests(kafka: Option<&str>) -> Result<Outcome> {
         println!("skipped: the tests against a real Kafka (--quick)");
     }
     let mut command = workspace::cargo();
-    command.args(["test", "--workspace", "--release"]);
+    // One failure doesn't hide the others: a run is long, and its report is all that the next session has.
+    command.args(["test", "--workspace", "--release", "--no-fail-fast"]);
     environment(&mut command, kafka);
     checked(&mut command, "the failed tests are named above")
 }

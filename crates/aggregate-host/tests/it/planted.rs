@@ -125,8 +125,12 @@ async fn an_answer_before_the_commit_is_caught_once_it_is_lost() {
         assert_clean(&ended_in_between(&stage, Honest).await);
     }
     for stage in Stage::all() {
-        let bug = EarlyAnswers { markers: stage.place.markers() };
-        assert_breaks(&ended_in_between(&stage, bug).await, &[Rule::Lost]);
+        let markers = stage.place.markers();
+        let report = ended_in_between(&stage, EarlyAnswers { markers }).await;
+        // Kafka may write a batch's marker behind the next batch's records: the bug then guesses a wrong offset too.
+        let mut broken = report.rules();
+        broken.retain(|rule| markers == 0 || *rule != Rule::Misplaced);
+        assert_eq!(broken, [Rule::Lost], "{report}");
     }
 }
 
