@@ -125,6 +125,24 @@ pub enum Error {
         #[source]
         source: Option<Source>,
     },
+    /// A transaction of an earlier writer has ended, and the broker has not told a partition so: acknowledged records may
+    /// lie above its stable end, and nothing can be decided without them.
+    #[error(
+        "{topic}/{partition} ends at {end} and is stable up to {stable_end} only: the broker owes it the end of a \
+         transaction of shard {shard}, and it is not known which"
+    )]
+    Unsettled {
+        /// The shard.
+        shard: Shard,
+        /// Full topic name.
+        topic: String,
+        /// Partition.
+        partition: u32,
+        /// The last stable offset.
+        stable_end: u64,
+        /// The high watermark.
+        end: u64,
+    },
     /// No answer in time.
     #[error("{what} took longer than {timeout_ms} ms")]
     Timeout {
@@ -151,6 +169,7 @@ impl Error {
             Self::NotOwner { .. }
             | Self::Fenced { .. }
             | Self::Timeout { .. }
+            | Self::Unsettled { .. }
             | Self::DiskFull { .. }
             | Self::Reopening => ErrorCode::ShardUnavailable,
             Self::Closed => ErrorCode::ShuttingDown,
@@ -167,6 +186,7 @@ impl Error {
             | Self::NotOwner { .. }
             | Self::Fenced { .. }
             | Self::Timeout { .. }
+            | Self::Unsettled { .. }
             | Self::Backend { .. } => Retry::AfterBackoff,
             _ => Retry::Never,
         }

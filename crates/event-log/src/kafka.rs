@@ -13,23 +13,23 @@ mod client;
 mod command_queue;
 mod config;
 mod deliveries;
+mod ends;
 mod native;
 mod ownership;
 mod reader;
+mod settle;
 mod shard_owner;
 mod subscription;
 mod topic_admin;
+mod transaction_log;
 mod writer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-
-use self::client::LogContext;
 use self::command_queue::CommandQueue;
 pub use self::config::KafkaConfig;
+use self::ends::{Asker, End};
 use self::ownership::KafkaOwnership;
 use self::reader::KafkaReader;
 pub use self::shard_owner::{ShardOwner, decode_shard_owner};
@@ -52,8 +52,9 @@ pub struct KafkaLog {
 pub(crate) struct Shared {
     pub(crate) config: KafkaConfig,
     pub(crate) topics: Topics,
-    /// Asks for stable ends: under read_committed the high watermark that the broker answers is the last stable offset.
-    asker: BaseConsumer<LogContext>,
+    stable: Asker,
+    /// Made when the first writer is opened.
+    replicated: Mutex<Option<Arc<Asker>>>,
     closed: AtomicBool,
     /// Made when the first command is enqueued.
     command_queue: Mutex<Option<Arc<CommandQueue>>>,
@@ -72,16 +73,14 @@ impl KafkaLog {
     pub fn open(config: KafkaConfig) -> Result<Self, Error> {
         config.check()?;
         topic_admin::check(&config)?;
-        let asker = config
-            .reader_client("asker")
-            .create_with_context(LogContext)
-            .map_err(|e| Error::backend("connecting to Kafka", e))?;
+        let stable = Asker::connect(&config, End::Stable)?;
         let topics = Topics::new(&config.log.namespace);
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
                 topics,
-                asker,
+                stable,
+                replicated: Mutex::default(),
                 closed: AtomicBool::new(false),
                 command_queue: Mutex::default(),
             }),
@@ -111,16 +110,24 @@ impl Shared {
         }
     }
 
-    /// The last stable offset.
-    pub(crate) fn stable_end(&self, topic: &str, partition: u32) -> Result<u64, Error> {
-        self.check_partition(topic, partition)?;
-        let timeout = Duration::from_millis(self.config.request_timeout_ms);
-        let (_, end) = self
-            .asker
-            .fetch_watermarks(topic, partition as i32, timeout)
-            .map_err(|e| Error::backend("asking for the stable end", e))?;
-        u64::try_from(end)
-            .map_err(|_| Error::backend("asking for the stable end", format!("the broker answered {end}")))
+    /// The last stable offsets, in the order of `partitions`.
+    pub(crate) fn stable_ends(&self, partitions: &[(Arc<str>, u32)]) -> Result<Vec<u64>, Error> {
+        partitions.iter().try_for_each(|(topic, partition)| self.check_partition(topic, *partition))?;
+        self.stable.ends(partitions)
+    }
+
+    /// The high watermarks, in the order of `partitions`.
+    pub(crate) fn replicated_ends(&self, partitions: &[(Arc<str>, u32)]) -> Result<Vec<u64>, Error> {
+        let asker = {
+            let mut replicated = self.replicated.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*replicated {
+                Some(asker) => Arc::clone(asker),
+                None => {
+                    Arc::clone(replicated.insert(Arc::new(Asker::connect(&self.config, End::Replicated)?)))
+                }
+            }
+        };
+        asker.ends(partitions)
     }
 }
 
@@ -146,7 +153,7 @@ impl Log for KafkaLog {
     }
 
     fn stable_end(&self, topic: &str, partition: u32) -> Result<u64, Error> {
-        self.shared.stable_end(topic, partition)
+        Ok(self.shared.stable_ends(&[(Arc::from(topic), partition)])?[0])
     }
 
     fn subscribe(&self, group: &str, topics: &[Arc<str>]) -> Result<Box<dyn Subscription>, Error> {

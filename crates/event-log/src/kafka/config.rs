@@ -122,6 +122,11 @@ impl KafkaConfig {
         format!("{}.shards", self.log.namespace)
     }
 
+    /// The transactional id of a shard's producer; `letter` is `a` or `b`.
+    pub(crate) fn transactional_id(&self, shard: Shard, letter: char) -> String {
+        format!("{}.shard.{shard}.{letter}", self.log.namespace)
+    }
+
     fn client(&self, role: &str) -> ClientConfig {
         let mut client = ClientConfig::new();
         client
@@ -150,7 +155,7 @@ impl KafkaConfig {
         let mut client = self.client("writer");
         let kibibytes = |bytes: usize| (bytes / 1024 + 1).to_string();
         client
-            .set("transactional.id", format!("{}.shard.{shard}.{letter}", self.log.namespace))
+            .set("transactional.id", self.transactional_id(shard, letter))
             .set("transaction.timeout.ms", self.transaction_timeout_ms.to_string())
             .set("message.timeout.ms", self.message_timeout_ms.to_string())
             .set("message.max.bytes", self.message_bytes_max().to_string())

@@ -21,6 +21,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use schemas::{Position, Timestamp};
 
+use super::settle::VOID_KEY;
 use crate::{Headers, Record, Topics};
 
 /// Why a commit failed.
@@ -58,7 +59,7 @@ where
 pub(crate) enum Polled {
     /// A committed record.
     Record(Record),
-    /// Everything below `offset` has been read or skipped (aborted records, transaction markers).
+    /// Everything below `offset` has been read or skipped (aborted records, transaction markers, void records).
     End { topic: Arc<str>, partition: u32, offset: u64 },
     /// The consumer reports an error about a partition (or about none).
     Error { code: RDKafkaErrorCode, message: String, partition: Option<(Arc<str>, u32, i64)> },
@@ -103,6 +104,12 @@ unsafe fn read_message(message: &native::rd_kafka_message_t, topics: &Topics) ->
             Some(partition),
             Some(offset),
         ) => {
+            // SAFETY: the key belongs to the message.
+            let is_void =
+                message.payload.is_null() && unsafe { bytes_at(message.key, message.key_len) } == VOID_KEY;
+            if is_void {
+                return Polled::End { topic, partition, offset: offset + 1 };
+            }
             // SAFETY: passed on from the caller.
             Polled::Record(unsafe { read_record(message, Position { topic, partition, offset }) })
         }

@@ -26,17 +26,17 @@ struct Partition {
 
 impl KafkaReader {
     pub(crate) fn open(shared: Arc<Shared>, from: &[Cursor], fetch_wait_ms: u64) -> Result<Self, Error> {
-        let mut partitions: Vec<Partition> = Vec::with_capacity(from.len());
-        for cursor in from {
-            let is_known = |known: &Partition| {
-                (&known.cursor.topic, known.cursor.partition) == (&cursor.topic, cursor.partition)
-            };
-            if partitions.iter().any(is_known) {
-                let reason =
-                    format!("{}/{} is to be read twice by one reader", cursor.topic, cursor.partition);
+        let places: Vec<_> =
+            from.iter().map(|cursor| (Arc::clone(&cursor.topic), cursor.partition)).collect();
+        for (index, (topic, partition)) in places.iter().enumerate() {
+            if places[..index].contains(&places[index]) {
+                let reason = format!("{topic}/{partition} is to be read twice by one reader");
                 return Err(Error::Config { reason });
             }
-            let sampled_end = shared.stable_end(&cursor.topic, cursor.partition)?;
+        }
+        let sampled_ends = shared.stable_ends(&places)?;
+        let mut partitions: Vec<Partition> = Vec::with_capacity(from.len());
+        for (cursor, sampled_end) in from.iter().zip(sampled_ends) {
             if cursor.next_offset > sampled_end {
                 return Err(out_of_range(cursor));
             }

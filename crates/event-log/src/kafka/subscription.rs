@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::Offset;
 use schemas::{Position, Timestamp};
 
 use super::Shared;
+use super::settle::VOID_KEY;
 use super::writer::offset_list;
 use crate::{Cursor, Error, Headers, Record, Subscription, SubscriptionBatch, Topics};
 
@@ -114,6 +115,7 @@ impl Subscription for KafkaSubscription {
             let polled = self.consumer.poll(wait);
             let is_dry = polled.is_none();
             match polled {
+                Some(Ok(message)) if is_void(&message) => {}
                 Some(Ok(message)) => {
                     let record = read_message(&message, &self.shared.topics)?;
                     bytes += record.size_bytes();
@@ -157,6 +159,10 @@ impl Subscription for KafkaSubscription {
             .iter()
             .try_for_each(|element| element.error().map_err(|e| Error::backend("going back", e)))
     }
+}
+
+fn is_void(message: &BorrowedMessage<'_>) -> bool {
+    message.payload().is_none() && message.key() == Some(VOID_KEY)
 }
 
 /// Copies a record out of librdkafka's memory.

@@ -14,8 +14,10 @@ use service_kit::{FailPoint, Fault};
 use super::Shared;
 use super::client::{code_of, is_fencing, is_stale_member};
 use super::deliveries::{Deliveries, Delivery};
+use super::ends::greet_leader;
 use super::native::commit_transaction;
 use super::reader::KafkaReader;
+use super::settle::settle;
 use super::shard_owner::{ShardOwner, decode_shard_owner};
 use crate::batch_check::check_batch;
 use crate::{
@@ -46,9 +48,9 @@ struct Pair {
     turn: usize,
 }
 
-struct TransactionalProducer {
-    producer: ThreadedProducer<Deliveries>,
-    deliveries: Deliveries,
+pub(super) struct TransactionalProducer {
+    pub(super) producer: ThreadedProducer<Deliveries>,
+    pub(super) deliveries: Deliveries,
 }
 
 impl KafkaWriter {
@@ -62,6 +64,7 @@ impl KafkaWriter {
             TransactionalProducer::init(&shared, shard, 'a')?,
             TransactionalProducer::init(&shared, shard, 'b')?,
         ];
+        settle(&shared, shard, &producers)?;
         if FailPoint::KAFKA_BEFORE_TERM.pass(&shared.topics.namespace()).is_some() {
             return Err(Error::backend("noting the shard's owner", "a fail point is armed"));
         }
@@ -175,10 +178,7 @@ impl TransactionalProducer {
         // Connected and informed first, opening needs a few milliseconds; otherwise librdkafka finds no broker to ask for
         // the coordinator and waits out its retry timer of half a second. Asking a partition's leader makes it connect.
         let timeout = Duration::from_millis(shared.config.request_timeout_ms);
-        producer
-            .client()
-            .fetch_watermarks(shared.topics.shard_owners(), shard.partition() as i32, timeout)
-            .map_err(|e| Error::backend("asking Kafka about its topics", e))?;
+        greet_leader(producer.client(), shared.topics.shard_owners(), shard.partition(), timeout)?;
         producer.init_transactions(Duration::from_millis(shared.config.open_timeout_ms)).map_err(
             |error| match code_of(&error) {
                 Some(code) if is_fencing(code) => Error::Fenced { shard, source: Some(Box::new(error)) },

@@ -120,6 +120,95 @@ fn an_answer_lost_after_the_commit_is_unknown_and_all_of_the_batch_is_there() {
     assert_eq!(commands.iter().map(text).collect::<Vec<_>>(), ["c2"], "what it consumed is consumed with it");
 }
 
+/// Lets the broker take records of a transaction that its coordinator was not told of, as it did before Kafka 3.6: only so
+/// can a partition be made to miss the end of one.
+fn trust_clients(broker: &str) {
+    use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let id = admin.inner().fetch_metadata(None, Duration::from_secs(10)).unwrap().brokers()[0].id();
+    let config = AlterConfig::new(ResourceSpecifier::Broker(id))
+        .set("transaction.partition.verification.enable", "false");
+    let altered = futures::executor::block_on(admin.alter_configs([&config], &AdminOptions::new())).unwrap();
+    altered.into_iter().for_each(|result| drop(result.unwrap()));
+}
+
+#[test]
+fn records_whose_commit_the_broker_forgot_to_mark_are_there_once_a_writer_is_open() {
+    let Some(Behind { proxy, proxied, log, _namespace }) = open_behind_proxy() else { return };
+    trust_clients(&_namespace.bootstrap_servers);
+    let mut writer = proxied.open_writer(SHARD).unwrap();
+    // Each of the two ids has written to the partition, and both commits are on record.
+    for text in ["a", "b"] {
+        writer.append(Batch::of(vec![order(&*log, 1, text)])).unwrap();
+    }
+    let topic = order(&*log, 1, "").topic;
+    proxy.keep_markers_from(&topic);
+    let appended = writer.append(Batch::of(vec![order(&*log, 1, "c"), order(&*log, 1, "d")])).unwrap();
+    drop(writer);
+    proxy.clear();
+    let position = &appended.positions()[0];
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(log.stable_end(&topic, 1).unwrap() <= position.offset, "accepted, and hidden");
+
+    let mut next = log.open_writer(SHARD).unwrap();
+    assert!(log.stable_end(&topic, 1).unwrap() > appended.positions()[1].offset);
+    next.append(Batch::of(vec![order(&*log, 1, "e")])).unwrap();
+    assert_eq!(orders(&*log, 1, 5), ["a", "b", "c", "d", "e"], "and no void record");
+    // A second time there is nothing to mend.
+    drop(next);
+    let end = log.stable_end(&topic, 1).unwrap();
+    drop(log.open_writer(SHARD).unwrap());
+    assert_eq!(log.stable_end(&topic, 1).unwrap(), end);
+}
+
+#[test]
+fn an_offset_whose_commit_the_broker_forgot_to_mark_is_there_once_a_writer_is_open() {
+    let Some(Behind { proxy, proxied, log, _namespace }) = open_behind_proxy() else { return };
+    trust_clients(&_namespace.bootstrap_servers);
+    let mut writer = proxied.open_writer(SHARD).unwrap();
+    send_commands(&*proxied, &mut *writer, &["c1", "c2", "c3", "c4"]);
+    let mut ownership = proxied.ownership().unwrap();
+    let (commands, group) = take_commands(&mut *ownership, 4);
+    let group = group.unwrap();
+    // Each of the two ids has committed an offset, and both commits are on record.
+    let mut consume = |index: usize| {
+        let offsets = vec![commands[index].cursor_after()];
+        let consumed = Some(Consumed { group: group.clone(), offsets });
+        writer.append(Batch { records: vec![order(&*log, 1, "x")], consumed }).unwrap();
+    };
+    consume(0);
+    consume(1);
+    proxy.keep_markers_from_group(&format!("{}.shards", _namespace.log.namespace));
+    consume(2);
+    drop(writer);
+    drop(ownership);
+    proxy.clear();
+    drop(log.open_writer(SHARD).unwrap());
+    let (commands, _) = take_commands(&mut *log.ownership().unwrap(), 1);
+    assert_eq!(commands.iter().map(text).collect::<Vec<_>>(), ["c4"], "what was consumed is consumed");
+}
+
+#[test]
+fn a_shard_is_not_opened_over_a_transaction_whose_end_nobody_knows() {
+    let Some(Behind { proxy, proxied, log, _namespace }) = open_behind_proxy() else { return };
+    trust_clients(&_namespace.bootstrap_servers);
+    let mut writer = proxied.open_writer(SHARD).unwrap();
+    let topic = order(&*log, 1, "").topic;
+    proxy.keep_markers_from(&topic);
+    writer.append(Batch::of(vec![order(&*log, 1, "a")])).unwrap();
+    drop(writer);
+    proxy.clear();
+    match log.open_writer(SHARD).err() {
+        Some(error @ Error::Unsettled { stable_end: 0, .. }) => {
+            assert!(error.to_string().contains("is stable up to 0 only"), "{error}");
+            assert_eq!(error.retry(), schemas::Retry::AfterBackoff);
+        }
+        other => panic!("{other:?}"),
+    }
+    // Another shard is none the worse for it.
+    log.open_writer(Shard::new(0)).unwrap().append(Batch::of(vec![order(&*log, 0, "x")])).unwrap();
+}
+
 /// Sends two commands, takes them as the owner, and says that the first is consumed.
 fn consume_first_of_two(log: &dyn Log, writer: &mut dyn ShardWriter) -> (Box<dyn Ownership>, Consumed) {
     send_commands(log, writer, &["c1", "c2"]);

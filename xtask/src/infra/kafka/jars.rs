@@ -107,7 +107,7 @@ mod tests {
     fn jars_of_another_version_are_not_used() {
         let dir = tempfile::tempdir().unwrap();
         assert!(!fetched(dir.path()));
-        fs::write(stamp(dir.path()), POM.replace("4.3.1", "4.3.0")).unwrap();
+        fs::write(stamp(dir.path()), POM.replace("4.2.1", "4.2.0")).unwrap();
         assert!(!fetched(dir.path()));
         fs::write(stamp(dir.path()), POM).unwrap();
         assert!(fetched(dir.path()));
