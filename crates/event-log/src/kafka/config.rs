@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, LogConfig, Shard};
@@ -202,6 +203,9 @@ impl KafkaConfig {
             // Once the fetched-ahead queue was full, fetching goes on after this long; the default is a second.
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "100")
+            // Polled by ourselves (see `native`), a reader's log lines would go to stderr as they are; what matters in them
+            // comes back as errors of the calls.
+            .set_log_level(RDKafkaLogLevel::Critical)
             .set("check.crcs", "true");
         self.finish(client)
     }
@@ -211,6 +215,7 @@ impl KafkaConfig {
         let mut client = self.reader_client(role);
         client
             .set("group.id", group)
+            .set_log_level(RDKafkaLogLevel::Info)
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "earliest")
             .set("group.protocol", "classic")

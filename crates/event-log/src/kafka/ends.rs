@@ -14,13 +14,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 
 use super::KafkaConfig;
-use super::client::LogContext;
+use super::client::{LogContext, is_unsettled};
 use crate::Error;
 
 /// How long one leader may take to answer before its partition's leader is looked for again.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long the group's coordinator may take to tell an offset.
-const OFFSET_ANSWER_MAX: Duration = Duration::from_secs(3);
+pub(crate) const OFFSET_ANSWER_MAX: Duration = Duration::from_secs(3);
 /// How long to wait before asking again after an answer that came at once and was an error.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -97,12 +97,6 @@ impl Asker {
     pub(crate) fn is_committed_offset_known(&self, topic: &str, partition: u32) -> Result<bool, Error> {
         let mut wanted = TopicPartitionList::with_capacity(1);
         wanted.add_partition(topic, partition as i32);
-        let is_late = |error: &KafkaError| {
-            matches!(
-                error.rdkafka_error_code(),
-                Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::UnstableOffsetCommit)
-            )
-        };
         let answered = self.consumer.committed_offsets(wanted, OFFSET_ANSWER_MAX);
         let error = match &answered {
             Ok(answered) => answered.elements().iter().find_map(|element| element.error().err()),
@@ -110,7 +104,7 @@ impl Asker {
         };
         match error {
             None => Ok(true),
-            Some(error) if is_late(&error) => Ok(false),
+            Some(error) if is_unsettled(&error) => Ok(false),
             Some(error) => Err(Error::backend("asking for the offset of the commands topic", error)),
         }
     }

@@ -18,7 +18,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::KafkaError;
 
 use super::Shared;
-use super::client::{code_of, is_stale_member};
+use super::client::{code_of, is_stale_member, is_unsettled};
+use super::ends::OFFSET_ANSWER_MAX;
 use super::subscription::{committed_offset, read_message};
 use super::writer::offset_list;
 use crate::ownership::{Ack, Membership, Ownership, OwnershipEvent};
@@ -414,6 +415,27 @@ fn shard_list(commands: &str, shards: impl Iterator<Item = Shard>) -> TopicParti
 }
 
 impl KafkaMembership {
+    /// Something to commit that changes nothing: what is committed already. A transaction of ours whose outcome is unknown
+    /// may land afterwards with a higher offset, or before with a lower one: commands that come twice are known by their
+    /// ids. While such a transaction has not ended nobody can tell what is committed; then it is an offset that nobody
+    /// reads, and whoever opens the shard's writer sees to the end.
+    fn cursor_to_commit(&self, shard: Shard) -> Result<Cursor, Error> {
+        let commands = &self.consumer.context().commands;
+        let wanted = shard_list(commands, std::iter::once(shard));
+        let answered = self.consumer.committed_offsets(wanted, OFFSET_ANSWER_MAX);
+        let committed = answered.and_then(|list| committed_offset(&list, commands, shard.partition() as i32));
+        match committed {
+            Ok(offset) => {
+                let next_offset = offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or(0);
+                Ok(Cursor { topic: Arc::clone(commands), partition: shard.partition(), next_offset })
+            }
+            Err(error) if is_unsettled(&error) => {
+                Ok(Cursor::start(self.shared.topics.shard_owners().clone(), shard.partition()))
+            }
+            Err(error) => Err(Error::backend("asking for the group's progress", error)),
+        }
+    }
+
     fn not_owner(&self, shard: Shard, source: Option<KafkaError>) -> Error {
         let group = self.shared.config.shards_group();
         Error::NotOwner { group, shard, source: source.map(Into::into) }
@@ -426,17 +448,8 @@ impl Membership for KafkaMembership {
         if !context.lock().assigned.contains(&shard) {
             return Err(self.not_owner(shard, None));
         }
-        // Commits what is committed already. A transaction of ours whose outcome is unknown may land afterwards with a
-        // higher offset, or before with a lower one: commands that come twice are known by their ids.
-        let timeout = Duration::from_millis(self.shared.config.request_timeout_ms);
-        let wanted = shard_list(&context.commands, std::iter::once(shard));
-        let asking = |e| Error::backend("asking for the group's progress", e);
-        let committed = self.consumer.committed_offsets(wanted, timeout).map_err(asking)?;
-        let offset =
-            committed_offset(&committed, &context.commands, shard.partition() as i32).map_err(asking)?;
-        let next_offset = offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or(0);
-        let cursor = Cursor { topic: context.commands.clone(), partition: shard.partition(), next_offset };
-        let list = offset_list(&[cursor]).map_err(asking)?;
+        let list = offset_list(&[self.cursor_to_commit(shard)?])
+            .map_err(|e| Error::backend("proving the membership", e))?;
         match self.consumer.commit(&list, CommitMode::Sync) {
             Ok(()) => Ok(()),
             Err(error) if code_of(&error).is_some_and(is_stale_member) => {

@@ -55,12 +55,6 @@ impl Trial {
             println!("skipped: {ADDRESS_VARIABLE} is not set, so no Kafka is wanted");
             return None;
         }
-        if rounds().is_none() {
-            // The frozen broker's scenario still fails on a busy machine: until that is understood, this is no check of every
-            // change.
-            println!("skipped: run it by `cargo xtask prove brokers`");
-            return None;
-        }
         let alone = ONE_AT_A_TIME.lock().await;
         let brokers = match block_in_place(|| Ensemble::start(&format!("test-{name}"), size)) {
             Err(error) if error.is::<Unavailable>() => {
@@ -105,15 +99,15 @@ impl Trial {
         self.load().answered(100).await;
     }
 
-    /// Waits until all shards are served, by either node, and everybody gets answers; panics when that takes longer than
-    /// `limit`.
+    /// Waits until all shards are served, by either node, and everybody gets answers; in a proof it panics when that takes
+    /// longer than `limit`.
     pub(crate) async fn recovers_within(&self, limit: Duration) {
         let started = Instant::now();
         self.cluster.serves_all().await;
         self.callers.are_served().await;
         let took = started.elapsed();
         println!("{}: serves again after {took:?}", self.name);
-        assert!(took <= limit, "it serves again after {took:?} only");
+        assert!(took <= limit || rounds().is_none(), "it serves again after {took:?} only");
         self.works().await;
     }
 
