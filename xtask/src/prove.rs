@@ -34,7 +34,7 @@ struct Proof {
     needs_full_file: bool,
 }
 
-const PROOFS: [Proof; 10] = [
+const PROOFS: [Proof; 11] = [
     Proof {
         name: "contract",
         description: "the log's contract suite on both backends: atomic, fenced, in order, to the exact stable end",
@@ -105,6 +105,14 @@ const PROOFS: [Proof; 10] = [
         package: "system-tests",
         filter: "brokers::",
         rounds: 1,
+        needs_full_file: false,
+    },
+    Proof {
+        name: "soak",
+        description: "so many minutes of random load and kills of every process: all told is true, and nothing grows",
+        package: "system-tests",
+        filter: "soak::",
+        rounds: 30,
         needs_full_file: false,
     },
     Proof {

@@ -85,20 +85,26 @@ impl Cluster {
 
     /// Reads the whole log and checks its promises.
     pub(crate) async fn verify(&self) -> Value {
-        let Shape::Kafka { bootstrap, namespace } = &self.shape else { unreachable!("it is Kafka's") };
-        let output = tokio::process::Command::new(PROGRAM)
-            .args(["verify", "--kafka", bootstrap, "--namespace", namespace, "--json"])
-            .output()
-            .await
-            .unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-        assert_eq!(report["violation_count"], 0, "{report:#}");
-        report
+        verify(&self.shape).await
     }
 }
 
-async fn serving(url: &str) -> u64 {
+/// Reads the whole Kafka log of `shape` and checks its promises.
+pub(crate) async fn verify(shape: &Shape) -> Value {
+    let Shape::Kafka { bootstrap, namespace } = shape else { panic!("it is Kafka's") };
+    let output = tokio::process::Command::new(PROGRAM)
+        .args(["verify", "--kafka", bootstrap, "--namespace", namespace, "--json"])
+        .output()
+        .await
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(report["violation_count"], 0, "{report:#}");
+    report
+}
+
+/// How many shards the node at `url` serves; none when it does not answer.
+pub(crate) async fn serving(url: &str) -> u64 {
     let Ok(answer) = reqwest::get(format!("{url}/admin/v1/status")).await else { return 0 };
     let status: Value = answer.json().await.unwrap_or_default();
     status["shards"]["serving"].as_u64().unwrap_or_default()

@@ -12,3 +12,4 @@ mod fail_points;
 mod online_retail;
 mod race;
 mod shop;
+mod soak;

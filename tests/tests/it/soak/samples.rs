@@ -1,0 +1,103 @@
+//! What processes hold, second by second.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use testkit::TestApp;
+
+/// A shorter run than this says nothing about growth.
+const TELLING: Duration = Duration::from_secs(300);
+
+/// Samples of a run, by process.
+#[derive(Default)]
+pub(crate) struct Samples(BTreeMap<String, Vec<Sample>>);
+
+struct Sample {
+    at: Duration,
+    resident_mib: u64,
+    files: u64,
+    /// Events that the views of the process lack; 0 without views.
+    lag_events: u64,
+}
+
+/// The highest values within a part of a run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    resident_mib: u64,
+    files: u64,
+    /// The middle one, not the highest: right after a disturbance there is a lag.
+    lag_events: u64,
+}
+
+impl Samples {
+    /// Looks at each process that runs.
+    pub(crate) async fn take(&mut self, at: Duration, processes: impl Iterator<Item = &mut TestApp>) {
+        for (number, process) in processes.enumerate() {
+            let Some(pid) = process.pid() else { continue };
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let resident_kib = resident.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+            let Some(resident_kib) = resident_kib else { continue };
+            let files =
+                std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+            let status = process.get("/admin/v1/status").await.body;
+            let lags = status["lag"].as_array().into_iter().flatten();
+            let lag_events = lags.filter_map(|lag| lag["lag_events"].as_u64()).sum();
+            let sample = Sample { at, resident_mib: resident_kib / 1024, files, lag_events };
+            self.0.entry(format!("process {number}")).or_default().push(sample);
+        }
+    }
+
+    /// The second and the last third of the run: in the first one caches fill.
+    fn thirds(samples: &[Sample]) -> [Peak; 2] {
+        let end = samples.last().map_or(Duration::ZERO, |sample| sample.at);
+        [1, 2].map(|third| {
+            let within =
+                |sample: &&Sample| sample.at >= end * third / 3 && sample.at <= end * (third + 1) / 3;
+            let within: Vec<&Sample> = samples.iter().filter(within).collect();
+            let mut lags: Vec<u64> = within.iter().map(|sample| sample.lag_events).collect();
+            lags.sort_unstable();
+            Peak {
+                resident_mib: within.iter().map(|sample| sample.resident_mib).max().unwrap_or_default(),
+                files: within.iter().map(|sample| sample.files).max().unwrap_or_default(),
+                lag_events: lags.get(lags.len() / 2).copied().unwrap_or_default(),
+            }
+        })
+    }
+
+    /// Panics when the last third holds notably more than the second one.
+    pub(crate) fn are_flat(&self, duration: Duration) {
+        if duration < TELLING {
+            println!("too short a run to tell whether something grows");
+            return;
+        }
+        for (process, samples) in &self.0 {
+            let [before, after] = Self::thirds(samples);
+            let told = format!("{process}: {before:?}, then {after:?}");
+            assert!(after.resident_mib <= before.resident_mib * 5 / 4 + 32, "memory grows: {told}");
+            assert!(after.files <= before.files * 11 / 10 + 16, "open files grow: {told}");
+            assert!(after.lag_events <= before.lag_events * 2 + 500, "the views fall behind: {told}");
+        }
+    }
+}
+
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (process, samples) in &self.0 {
+            let [before, after] = Self::thirds(samples);
+            writeln!(
+                f,
+                "{process}: {} samples; second and last third: resident {} and {} MiB, files {} and {}, lag {} and {} events",
+                samples.len(),
+                before.resident_mib,
+                after.resident_mib,
+                before.files,
+                after.files,
+                before.lag_events,
+                after.lag_events,
+            )?;
+        }
+        Ok(())
+    }
+}
