@@ -9,6 +9,9 @@ use crate::infra::kafka::{self, Broker};
 use crate::infra::postgres::{self, Postgres};
 use crate::{process, workspace};
 
+/// What is shipped is what is measured, the peers too.
+const PROFILE: &str = "dist";
+
 /// The flags of `bench`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -30,7 +33,7 @@ struct Bench {
     needs_postgres: bool,
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
     Bench {
         name: "commands",
         description: "commands per second and latency over HTTP, in both shapes, beside cqrs-es on PostgreSQL and the HTTP ceiling",
@@ -41,6 +44,13 @@ const BENCHES: [Bench; 2] = [
     Bench {
         name: "log",
         description: "commit latency and throughput of the log's writers beside the broker's ceilings",
+        starts: &[],
+        needs_kafka: true,
+        needs_postgres: false,
+    },
+    Bench {
+        name: "refold",
+        description: "folding a shard from nothing, beside a bare loop over the same events",
         starts: &[],
         needs_kafka: true,
         needs_postgres: false,
@@ -64,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     // Built before the broker starts: the compiler would only take its memory and its time.
     let mut build = workspace::cargo();
-    build.args(["build", "--release", "--package", "benches", "--bin", bench.name]);
+    build.args(["build", "--profile", PROFILE, "--package", "benches", "--bin", bench.name]);
     for (package, binary) in bench.starts {
         build.args(["--package", package, "--bin", binary]);
     }
@@ -73,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let broker = if bench.needs_kafka { Some(Broker::start("bench")?) } else { None };
     let database = if bench.needs_postgres { Some(Postgres::start("bench")?) } else { None };
-    let mut command = Command::new(workspace::target_dir().join("release").join(bench.name));
+    let mut command = Command::new(workspace::target_dir().join(PROFILE).join(bench.name));
     command.args(&arguments.arguments);
     if let Some(broker) = &broker {
         command.env(kafka::ADDRESS_VARIABLE, &broker.address);
@@ -92,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn build_peer() -> Result<bool> {
     let manifest = workspace::root().join("benches/peer_postgres/Cargo.toml");
     let mut build = workspace::cargo();
-    build.args(["build", "--release", "--locked", "--manifest-path"]).arg(manifest);
+    build.args(["build", "--profile", PROFILE, "--locked", "--manifest-path"]).arg(manifest);
     build.arg("--target-dir").arg(workspace::target_dir());
     Ok(process::run(&mut build)?.success())
 }

@@ -34,7 +34,7 @@ use crate::{HostConfig, HostError, StartError, clock};
 
 use self::checkpoints::Flusher;
 use self::fold::CommandsMet;
-use self::serve::Served;
+use self::serve::{LastCommit, Served};
 
 /// How long one wait of the shard's thread is at most.
 const IDLE: Duration = Duration::from_millis(100);
@@ -85,6 +85,7 @@ struct ShardWorker {
     flusher: Flusher,
     met: CommandsMet,
     last_checkpoint: Instant,
+    last_commit: LastCommit,
     /// Recording times never go back within a shard, even when the clock does.
     last_now: Timestamp,
 }
@@ -107,6 +108,7 @@ impl ShardWorker {
             flusher,
             met: CommandsMet::default(),
             last_checkpoint: Instant::now(),
+            last_commit: LastCommit::default(),
             last_now,
         };
         worker.go_back_to_the_store()?;

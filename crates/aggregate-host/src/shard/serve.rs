@@ -1,6 +1,6 @@
 //! Deciding commands: turn after turn, until the shard goes away.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 use event_log::{Ack, AppendError};
@@ -21,6 +21,22 @@ pub(super) enum Served {
     /// An append failed, and memory is ahead of the log. A turn may have landed all the same: only the log can tell.
     Failed { unknown: Option<Turn>, took_records: bool },
 }
+
+/// What the last commit of the shard was like.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LastCommit {
+    /// How many it answered, and how many came meanwhile.
+    callers: usize,
+    took: Duration,
+}
+
+/// Fewer callers than this are not worth waiting for.
+const GATHER_CALLERS_MIN: usize = 4;
+/// Longest wait for callers: as long as half a commit, and never longer than this.
+const GATHER_MAX: Duration = Duration::from_millis(2);
+/// How often a turn looks who has come, and how often it finds nobody new before it goes on.
+const GATHER_STEP: Duration = Duration::from_micros(100);
+const GATHER_IDLE_STEPS: u32 = 2;
 
 /// A turn leaves at least this part of its room to bulk commands, so that neither starves the other.
 const BULK_SHARE: usize = 8;
@@ -53,8 +69,26 @@ impl ShardWorker {
         }
     }
 
+    /// Callers that were answered together ask again together, a moment later. A turn that began with the first of them, or
+    /// with those that came during the last commit, would let all others wait for one commit more; so it waits until as
+    /// many are there as there were before, as long as they keep coming.
+    fn gather(&self, work: &Incoming) {
+        let LastCommit { callers, took } = self.last_commit;
+        if callers < GATHER_CALLERS_MIN {
+            return;
+        }
+        let deadline = Instant::now() + (took / 2).min(GATHER_MAX);
+        let (mut waiting, mut idle_steps) = (work.len(), 0);
+        while waiting + 1 < callers && idle_steps < GATHER_IDLE_STEPS && Instant::now() < deadline {
+            std::thread::sleep(GATHER_STEP);
+            let before = std::mem::replace(&mut waiting, work.len());
+            idle_steps = if waiting > before { 0 } else { idle_steps + 1 };
+        }
+    }
+
     /// Takes what is queued, decides it, appends it, answers. Says when that ends the service, and how.
     fn turn(&mut self, first: Work, work: &Incoming) -> Result<Option<Served>, StartError> {
+        self.gather(work);
         let started = Instant::now();
         let topics = self.context.log.topics().clone();
         let now = self.now();
@@ -97,7 +131,7 @@ impl ShardWorker {
         metrics::histogram!(crate::metrics::DECIDE_SECONDS).record(started.elapsed());
         metrics::gauge!(crate::metrics::QUEUED, "shard" => context.shard.partition().to_string())
             .set(work.len() as f64);
-        let served = if turn.is_empty() { None } else { self.commit(turn, now) };
+        let served = if turn.is_empty() { None } else { self.commit(turn, now, work) };
         if served.is_some() {
             // Memory is ahead of the log: whoever reads is told nothing, and asks again.
             return Ok(served);
@@ -111,7 +145,7 @@ impl ShardWorker {
     }
 
     /// Appends a turn and answers it, where its outcome is known.
-    fn commit(&mut self, mut turn: Turn, now: Timestamp) -> Option<Served> {
+    fn commit(&mut self, mut turn: Turn, now: Timestamp, work: &Incoming) -> Option<Served> {
         let batch = turn.take_batch();
         let events = batch.records.len() as u64;
         metrics::histogram!(crate::metrics::TURN_COMMANDS).record(turn.commands() as f64);
@@ -119,7 +153,9 @@ impl ShardWorker {
         self.pass(FailPoint::HOST_AFTER_DECIDE);
         let writer = self.writer.as_mut().expect("a serving shard has a writer");
         let appended = if batch.is_empty() { Ok(None) } else { writer.append(batch).map(Some) };
-        metrics::histogram!(crate::metrics::APPEND_SECONDS).record(started.elapsed());
+        let took = started.elapsed();
+        metrics::histogram!(crate::metrics::APPEND_SECONDS).record(took);
+        self.last_commit = LastCommit { callers: turn.commands() + work.len(), took };
         match appended {
             Ok(appended) => {
                 self.pass(FailPoint::HOST_AFTER_APPEND);

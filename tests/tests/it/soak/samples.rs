@@ -21,12 +21,11 @@ struct Sample {
     lag_events: u64,
 }
 
-/// The highest values within a part of a run.
+/// The middle values within a part of a run. Not the highest: those tell how long a process happened to live.
 #[derive(Clone, Copy, Debug, Default)]
-struct Peak {
+struct Middle {
     resident_mib: u64,
     files: u64,
-    /// The middle one, not the highest: right after a disturbance there is a lag.
     lag_events: u64,
 }
 
@@ -50,18 +49,21 @@ impl Samples {
     }
 
     /// The second and the last third of the run: in the first one caches fill.
-    fn thirds(samples: &[Sample]) -> [Peak; 2] {
+    fn thirds(samples: &[Sample]) -> [Middle; 2] {
         let end = samples.last().map_or(Duration::ZERO, |sample| sample.at);
         [1, 2].map(|third| {
-            let within =
+            let is_within =
                 |sample: &&Sample| sample.at >= end * third / 3 && sample.at <= end * (third + 1) / 3;
-            let within: Vec<&Sample> = samples.iter().filter(within).collect();
-            let mut lags: Vec<u64> = within.iter().map(|sample| sample.lag_events).collect();
-            lags.sort_unstable();
-            Peak {
-                resident_mib: within.iter().map(|sample| sample.resident_mib).max().unwrap_or_default(),
-                files: within.iter().map(|sample| sample.files).max().unwrap_or_default(),
-                lag_events: lags.get(lags.len() / 2).copied().unwrap_or_default(),
+            let within: Vec<&Sample> = samples.iter().filter(is_within).collect();
+            let middle = |value: fn(&Sample) -> u64| {
+                let mut values: Vec<u64> = within.iter().map(|sample| value(sample)).collect();
+                values.sort_unstable();
+                values.get(values.len() / 2).copied().unwrap_or_default()
+            };
+            Middle {
+                resident_mib: middle(|sample| sample.resident_mib),
+                files: middle(|sample| sample.files),
+                lag_events: middle(|sample| sample.lag_events),
             }
         })
     }
@@ -86,9 +88,11 @@ impl fmt::Display for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (process, samples) in &self.0 {
             let [before, after] = Self::thirds(samples);
+            let peak_mib = samples.iter().map(|sample| sample.resident_mib).max().unwrap_or_default();
             writeln!(
                 f,
-                "{process}: {} samples; second and last third: resident {} and {} MiB, files {} and {}, lag {} and {} events",
+                "{process}: {} samples; middle of the second and of the last third: resident {} and {} MiB (peak \
+                 {peak_mib}), files {} and {}, lag {} and {} events",
                 samples.len(),
                 before.resident_mib,
                 after.resident_mib,
