@@ -177,9 +177,14 @@ async fn a_command_on_a_shared_log_is_believed_only_when_a_node_signed_it() {
             assert!(Instant::now() < deadline, "{sku} was not decided");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let records = running.records();
-        let event = records.iter().find(|record| record.key == sku).unwrap();
-        assert_eq!(decode_event(event).unwrap().metadata.principal.as_str(), principal, "{sku}");
+        // Readers see it a moment later: the marker of its commit follows the answer.
+        let event = loop {
+            match running.records().into_iter().find(|record| record.key == sku) {
+                Some(event) => break event,
+                None => assert!(Instant::now() < deadline, "{sku} is decided and not to be seen"),
+            }
+        };
+        assert_eq!(decode_event(&event).unwrap().metadata.principal.as_str(), principal, "{sku}");
     }
     running.stop().await;
 }
