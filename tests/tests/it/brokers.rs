@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use self::leaders::{GROUPS, TRANSACTIONS, coordinating};
 use self::trial::Trial;
+pub(crate) use self::trial::start_brokers;
 use crate::shop::rounds;
 
 /// How long after the brokers serve again until all shards do (the promise): members are known to be gone, or are let in

@@ -12,10 +12,10 @@ use testkit::history::{Evidence, Recorder, Scope, export_log};
 use testkit::load::{Load, LoadConfig, Nodes};
 use testkit::{Shape, TestApp};
 use tokio::task::block_in_place;
-use xtask::infra::Unavailable;
-use xtask::infra::kafka::{ADDRESS_VARIABLE, Ensemble};
+use xtask::infra::kafka::Ensemble;
 
 use self::samples::Samples;
+use crate::brokers::start_brokers;
 use crate::cluster::Cluster;
 use crate::crash_history::{ANSWER_TIMEOUT, Disturbance};
 use crate::shop::{HASTY, rounds, seed, verify_settled};
@@ -48,17 +48,7 @@ impl Stage {
 
     /// `None`, with a line that says so, where no broker can be had.
     async fn kafka() -> Option<Self> {
-        if std::env::var_os(ADDRESS_VARIABLE).is_none() {
-            println!("skipped: {ADDRESS_VARIABLE} is not set, so no Kafka is wanted");
-            return None;
-        }
-        let broker = match block_in_place(|| Ensemble::start("test-soak", 1)) {
-            Err(error) if error.is::<Unavailable>() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            started => started.unwrap(),
-        };
+        let broker = start_brokers("soak", 1)?;
         let shape = Shape::kafka_at(&broker.bootstrap());
         let cluster = Cluster::start_with(shape.clone(), 2, &[], &["--config", HASTY]).await;
         cluster.is_spread(2).await;

@@ -48,21 +48,26 @@ impl Drop for Trial {
     }
 }
 
+/// Fresh brokers; `None`, with a line that says so, where they cannot be had or are not wanted.
+pub(crate) fn start_brokers(name: &str, size: u32) -> Option<Ensemble> {
+    if std::env::var_os(ADDRESS_VARIABLE).is_none() {
+        println!("skipped: {ADDRESS_VARIABLE} is not set, so no Kafka is wanted");
+        return None;
+    }
+    match block_in_place(|| Ensemble::start(&format!("test-{name}"), size)) {
+        Err(error) if error.is::<Unavailable>() => {
+            println!("skipped: {error}");
+            None
+        }
+        started => Some(started.unwrap()),
+    }
+}
+
 impl Trial {
     /// `None`, with a line that says so, where brokers cannot be had or are not wanted.
     pub(crate) async fn start(name: &'static str, size: u32) -> Option<Self> {
-        if std::env::var_os(ADDRESS_VARIABLE).is_none() {
-            println!("skipped: {ADDRESS_VARIABLE} is not set, so no Kafka is wanted");
-            return None;
-        }
         let alone = ONE_AT_A_TIME.lock().await;
-        let brokers = match block_in_place(|| Ensemble::start(&format!("test-{name}"), size)) {
-            Err(error) if error.is::<Unavailable>() => {
-                println!("skipped: {error}");
-                return None;
-            }
-            started => started.unwrap(),
-        };
+        let brokers = start_brokers(name, size)?;
         let shape = Shape::kafka_at(&brokers.bootstrap());
         let Shape::Kafka { namespace, .. } = &shape else { unreachable!("it is Kafka's") };
         let namespace = namespace.clone();
