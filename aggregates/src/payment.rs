@@ -9,11 +9,12 @@ mod answers;
 mod error;
 mod requests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
-use imbl::{OrdMap, Vector};
+use imbl::Vector;
 use schemas::payment::{
     PaymentBalance, PaymentCommand, PaymentEvent, PaymentRequested, RefundRequested, VoidRequested,
 };
@@ -78,7 +79,7 @@ pub struct Payment {
     /// The provider's own name of the authorisation.
     authorisation: String,
     balance: PaymentBalance,
-    movements: OrdMap<Reference, Movement>,
+    movements: BTreeMap<Reference, Movement>,
     /// What the provider was asked to give up and has not answered; 0: nothing. One void at a time.
     void_pending: i64,
     /// The provider's own names of the voids it confirmed, to recognise an answer that comes again.

@@ -187,6 +187,7 @@ impl Config {
             commit_queue_len_max: self.embedded.commit_queue_len_max,
             commit_bytes_max: self.embedded.commit_bytes_max.as_usize(),
             cache_bytes_max: self.embedded.cache_bytes_max.get(),
+            memory_table_bytes_max: self.embedded.memory_table_bytes_max.get(),
             disk_reserve_bytes: self.embedded.disk_reserve_bytes.get(),
             reopen_timeout_ms: self.embedded.reopen_timeout_ms,
         }

@@ -17,9 +17,9 @@ use crate::{Catalogue, Error, Progress};
 #[serde(default, deny_unknown_fields)]
 pub struct ProjectorConfig {
     /// Most events of one batch; the log's `read_bytes_max` bounds its bytes. A batch never waits to become larger.
-    /// 5,000 by default.
+    /// 2,000 by default.
     pub batch_events_max: usize,
-    /// Most rows that each table keeps in memory between batches, per partition. 2,000 by default.
+    /// Most rows that each table keeps in memory between batches, per partition. 1,000 by default.
     pub cache_rows_max: usize,
     /// How long a read waits for an event before it looks whether to stop. 200 ms by default.
     pub read_timeout_ms: Millis,
@@ -34,8 +34,8 @@ pub struct ProjectorConfig {
 impl Default for ProjectorConfig {
     fn default() -> Self {
         Self {
-            batch_events_max: 5_000,
-            cache_rows_max: 2_000,
+            batch_events_max: 2_000,
+            cache_rows_max: 1_000,
             read_timeout_ms: Millis::new(200),
             lag_interval_ms: Millis::new(1_000),
             stalled_after_ms: Millis::new(60_000),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aggregate_host::{Host, HostConfig};
 use aggregates::State;
@@ -109,6 +109,8 @@ fn write_events(log: &dyn Log, options: &Options) -> anyhow::Result<()> {
     let mut states: HashMap<StreamId, (Version, State)> = HashMap::new();
     let mut records = Vec::with_capacity(BATCH);
     let principal = Principal::new("bench")?;
+    // So recent that a host remembers every outcome.
+    let began_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     for number in 0..options.events {
         let id = Sku::new(format!("SKU{}", number % options.streams))?;
         let body = StockCommand::Receive(ReceiveStock { quantity: Quantity::new(1)?, reference: None });
@@ -120,7 +122,7 @@ fn write_events(log: &dyn Log, options: &Options) -> anyhow::Result<()> {
         let events = state.decide(&command).map_err(|rejection| anyhow::anyhow!("{rejection:?}"))?;
         for event in events {
             *version = version.next();
-            let now = Timestamp::from_millis(1_700_000_000_000 + i64::try_from(number)?);
+            let now = Timestamp::from_millis(began_ms + i64::try_from(number / 1_000)?);
             let command_id = CommandId::from_idempotency_key(&principal, &number.to_string());
             let metadata = EventMetadata {
                 stream: stream.clone(),

@@ -18,6 +18,9 @@ use crate::config::Config;
 
 /// How often the number of served shards is looked at for the health report.
 const WATCH: Duration = Duration::from_millis(500);
+/// Memory of the process managers' store: of open matters only, which are written once and removed soon.
+const MATTERS_CACHE_BYTES: u64 = 8 << 20;
+const MATTERS_MEMORY_TABLE_BYTES: u64 = 8 << 20;
 
 /// Joins the group of the shards; they open in the background.
 pub(super) async fn start(config: &Config, log: &SharedLog, tasks: &Tasks) -> anyhow::Result<HostHandle> {
@@ -108,7 +111,11 @@ pub(super) async fn start_process_managers(
         payments: Arc::new(SandboxProvider::new(config.sandbox)),
         carrier: Arc::new(SandboxCarrier::new()),
     };
-    let folder = FjallConfig { path: config.data_dir.join("process-managers"), ..FjallConfig::default() };
+    let folder = FjallConfig {
+        path: config.data_dir.join("process-managers"),
+        cache_bytes_max: MATTERS_CACHE_BYTES,
+        memory_table_bytes_max: MATTERS_MEMORY_TABLE_BYTES,
+    };
     let matters =
         blocking("opening the process managers' store", move || Ok(FjallStore::open(folder)?)).await?;
     let managers = ProcessManagers::new(

@@ -43,6 +43,8 @@ pub struct EmbeddedSection {
     pub commit_bytes_max: ByteSize,
     /// Cache of stored blocks.
     pub cache_bytes_max: ByteSize,
+    /// Most bytes of records in memory before they go to a file.
+    pub memory_table_bytes_max: ByteSize,
     /// What is left free on the disk: commands that would take from it are refused. 0: the disk is not looked at.
     pub disk_reserve_bytes: ByteSize,
     /// How long a log whose write has failed is tried to be opened again before the process ends, milliseconds.
@@ -56,6 +58,7 @@ impl Default for EmbeddedSection {
             commit_queue_len_max: embedded.commit_queue_len_max,
             commit_bytes_max: bytes(embedded.commit_bytes_max),
             cache_bytes_max: ByteSize::new(embedded.cache_bytes_max),
+            memory_table_bytes_max: ByteSize::new(embedded.memory_table_bytes_max),
             disk_reserve_bytes: ByteSize::new(embedded.disk_reserve_bytes),
             reopen_timeout_ms: embedded.reopen_timeout_ms,
         }

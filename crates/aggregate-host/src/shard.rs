@@ -95,8 +95,8 @@ impl ShardWorker {
         let topics = context.log.topics().clone();
         let store = StateStore::open(&context.state_folder, context.shard, &topics, &context.config)?;
         // What lies behind the checkpoint is folded later, and counts then.
-        let last_now = store.newest_decision()?;
-        let states = States::new(context.config.state_cache_entries_max);
+        let last_now = store.time()?;
+        let states = States::new(context.config.state_cache_bytes_max);
         let flusher = Flusher::start(&store, &context);
         let mut worker = Self {
             context,
@@ -217,8 +217,7 @@ impl ShardWorker {
             StartError::StateStore { .. } => {
                 // Disposable: whatever is wrong with it, the log has it all.
                 tracing::warn!(shard = %self.context.shard, error = %service_kit::Chain(&error), "state store dropped, refolding");
-                self.store.reset()?;
-                self.go_back_to_the_store()?;
+                self.drop_the_store()?;
                 self.catch_up()
             }
             other => Err(other),

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aggregates::{STATE_SHAPE, State};
 use event_log::{Cursor, Shard, Topics};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use schemas::{CommandId, StreamId, Timestamp, Version};
 use service_kit::FailPoint;
 
@@ -17,7 +18,7 @@ use crate::dedupe::Remembered;
 use crate::{HostConfig, StartError};
 
 /// The store's own layout; a change drops old stores.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Journals are read back at every start; this is the least that fjall allows.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -25,8 +26,15 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// checkpointed.
 const DISK_RESERVE_BYTES: u64 = 32 << 20;
 
+/// How long a database that this process has just closed may hold its lock, and how often it is asked for meanwhile.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+const CLOSING_PAUSE: Duration = Duration::from_millis(2);
+
 const SHAPE_KEY: &[u8] = b"shape";
 const COUNT_KEY: &[u8] = b"outcomes";
+const TIME_KEY: &[u8] = b"time";
+
+const ID_BYTES: usize = 16;
 
 /// The store of one shard. Clones share it.
 #[derive(Clone)]
@@ -38,9 +46,10 @@ pub(crate) struct StateStore {
     states: Keyspace,
     /// Command id → outcome.
     outcomes: Keyspace,
-    /// Time of decision, command id → nothing: the order in which outcomes are forgotten.
+    /// The order in which outcomes are forgotten: for each checkpoint the time of its youngest outcome and that one's
+    /// command id → all its command ids, oldest first.
     by_time: Keyspace,
-    /// `shape`, `outcomes` (how many), and `@<topic>` → next offset.
+    /// `shape`, `outcomes` (how many), `time` (of the last checkpoint), and `@<topic>` → next offset.
     meta: Keyspace,
 }
 
@@ -98,12 +107,17 @@ impl StateStore {
                 other => other.into(),
             },
         };
-        let database = Database::builder(path)
-            .cache_size(config.state_store_cache_bytes)
-            .worker_threads(1)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .open()
-            .map_err(failed)?;
+        let deadline = Instant::now() + CLOSING_MAX;
+        let database = loop {
+            let database = Database::builder(path)
+                .cache_size(config.state_store_cache_bytes)
+                .worker_threads(1)
+                .max_journaling_size(JOURNAL_BYTES_MAX);
+            match database.open() {
+                Err(fjall::Error::Locked) if Instant::now() < deadline => std::thread::sleep(CLOSING_PAUSE),
+                opened => break opened.map_err(failed)?,
+            }
+        };
         let options =
             || KeyspaceCreateOptions::default().max_memtable_size(config.state_store_memory_table_bytes_max);
         let keyspace = |name: &str| database.keyspace(name, options).map_err(failed);
@@ -118,10 +132,11 @@ impl StateStore {
         })
     }
 
-    /// The state of a stream as of the last checkpoint.
-    pub(crate) fn state(&self, stream: &StreamId) -> Result<Option<(Version, State)>, StartError> {
+    /// The state of a stream as of the last checkpoint, and its size, bytes.
+    pub(crate) fn state(&self, stream: &StreamId) -> Result<Option<(Version, State, usize)>, StartError> {
         let Some(bytes) = self.read(&self.states, stream.to_string().as_bytes())? else { return Ok(None) };
-        postcard::from_bytes(&bytes).map(Some).map_err(|e| self.failed(e))
+        let (version, state) = postcard::from_bytes(&bytes).map_err(|e| self.failed(e))?;
+        Ok(Some((version, state, bytes.len())))
     }
 
     /// The outcome of a command as of the last checkpoint.
@@ -130,11 +145,10 @@ impl StateStore {
         Ok(bytes.and_then(|bytes| Remembered::from_bytes(&bytes, &self.topics)))
     }
 
-    /// When the youngest outcome that it knows was decided; the beginning of time when it knows none.
-    pub(crate) fn newest_decision(&self) -> Result<Timestamp, StartError> {
-        let Some(entry) = self.by_time.last_key_value() else { return Ok(Timestamp::default()) };
-        let key = entry.key().map_err(|e| self.failed(e))?;
-        let millis = key.get(..8).and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+    /// No record that the last checkpoint holds was recorded later; the beginning of time when there was no checkpoint.
+    pub(crate) fn time(&self) -> Result<Timestamp, StartError> {
+        let stored = self.read(&self.meta, TIME_KEY)?;
+        let millis = stored.and_then(|bytes| Some(i64::from_be_bytes(bytes.as_slice().try_into().ok()?)));
         Ok(Timestamp::from_millis(millis.unwrap_or(0)))
     }
 
@@ -146,11 +160,15 @@ impl StateStore {
         Ok(Cursor { topic: topic.clone(), partition: shard.partition(), next_offset })
     }
 
-    /// Writes a checkpoint, and forgets outcomes beyond the window and the limit.
+    /// Writes a checkpoint, and forgets outcomes beyond the window and the limit. Returns the sizes of its states, bytes.
     ///
     /// On a full disk nothing is written at all: a write that fails would stop the database for good, while this one is
     /// tried again with the next checkpoint.
-    pub(crate) fn write(&self, checkpoint: &Checkpoint, config: &HostConfig) -> Result<(), StartError> {
+    pub(crate) fn write(
+        &self,
+        checkpoint: &Checkpoint,
+        config: &HostConfig,
+    ) -> Result<Vec<usize>, StartError> {
         if service_kit::free_bytes(&self.path).is_some_and(|free| free < DISK_RESERVE_BYTES) {
             return Err(self.failed("the disk is full"));
         }
@@ -158,45 +176,71 @@ impl StateStore {
             return Err(self.failed("a fail point is armed"));
         }
         let mut batch = self.database.batch();
+        let mut sizes = Vec::with_capacity(checkpoint.states.len());
         for (stream, version, state) in &checkpoint.states {
             let bytes = postcard::to_stdvec(&(version, state)).map_err(|e| self.failed(e))?;
+            sizes.push(bytes.len());
             batch.insert(&self.states, stream.to_string().as_bytes(), bytes);
         }
-        for (id, remembered) in checkpoint.outcomes.iter() {
+        let mut decided: Vec<_> = checkpoint.outcomes.iter().collect();
+        decided.sort_unstable_by_key(|(id, remembered)| (remembered.decided_at, **id));
+        if let Some((id, youngest)) = decided.last() {
+            let ids: Vec<u8> = decided.iter().flat_map(|(id, _)| *id.as_uuid().as_bytes()).collect();
+            batch.insert(&self.by_time, time_key(youngest.decided_at, **id), ids);
+        }
+        for (id, remembered) in &decided {
             batch.insert(
                 &self.outcomes,
                 id.as_uuid().as_bytes().as_slice(),
                 remembered.to_bytes(&self.topics),
             );
-            batch.insert(&self.by_time, time_key(remembered.decided_at, *id), []);
         }
         for cursor in &checkpoint.cursors {
             batch.insert(&self.meta, cursor_key(&cursor.topic).as_bytes(), cursor.next_offset.to_be_bytes());
         }
-        let counted = self.read(&self.meta, COUNT_KEY)?;
-        let mut count =
-            counted.and_then(|b| Some(u64::from_be_bytes(b.as_slice().try_into().ok()?))).unwrap_or(0);
-        count += checkpoint.outcomes.len() as u64;
-        let oldest_ms =
-            checkpoint.now.as_millis() - i64::try_from(config.dedupe_window_ms).unwrap_or(i64::MAX);
-        for entry in self.by_time.iter() {
-            let key = entry.key().map_err(|e| self.failed(e))?;
-            let decided_ms =
-                key.get(..8).and_then(|b| Some(i64::from_be_bytes(b.try_into().ok()?))).unwrap_or(0);
-            if decided_ms >= oldest_ms && count <= config.dedupe_entries_max as u64 {
-                break;
-            }
-            batch.remove(&self.outcomes, key.get(8..).unwrap_or_default());
-            batch.remove(&self.by_time, key);
-            count = count.saturating_sub(1);
-        }
+        let count = self.forget(&mut batch, checkpoint, config)?;
         batch.insert(&self.meta, COUNT_KEY, count.to_be_bytes());
+        batch.insert(&self.meta, TIME_KEY, checkpoint.now.as_millis().to_be_bytes());
         batch.commit().map_err(|e| self.failed(e))?;
         match FailPoint::HOST_AFTER_CHECKPOINT.pass(&self.path.display()) {
             // Written again with the next one: a checkpoint is a function of the log.
             Some(_) => Err(self.failed("a fail point is armed")),
-            None => Ok(()),
+            None => Ok(sizes),
         }
+    }
+
+    /// Adds to the batch that outcomes beyond the window and the limit are forgotten; returns how many there are then.
+    fn forget(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        checkpoint: &Checkpoint,
+        config: &HostConfig,
+    ) -> Result<u64, StartError> {
+        let counted = self.read(&self.meta, COUNT_KEY)?;
+        let counted = counted.and_then(|b| Some(u64::from_be_bytes(b.as_slice().try_into().ok()?)));
+        let mut count = counted.unwrap_or(0) + checkpoint.outcomes.len() as u64;
+        let oldest = config.oldest_remembered(checkpoint.now);
+        for entry in self.by_time.iter() {
+            let (key, ids) = entry.into_inner().map_err(|e| self.failed(e))?;
+            let millis = key.get(..8).and_then(|b| Some(i64::from_be_bytes(b.try_into().ok()?)));
+            let is_old = Timestamp::from_millis(millis.unwrap_or(0)) < oldest;
+            let too_many = count.saturating_sub(config.dedupe_entries_max as u64);
+            let (ids, rest) = ids.as_chunks::<ID_BYTES>();
+            debug_assert!(rest.is_empty(), "whole ids were written");
+            let forgotten = if is_old { ids.len() } else { ids.len().min(too_many as usize) };
+            for id in &ids[..forgotten] {
+                batch.remove(&self.outcomes, id.as_slice());
+            }
+            count = count.saturating_sub(forgotten as u64);
+            if forgotten < ids.len() {
+                if forgotten > 0 {
+                    batch.insert(&self.by_time, key, ids[forgotten..].as_flattened());
+                }
+                break;
+            }
+            batch.remove(&self.by_time, key);
+        }
+        Ok(count)
     }
 
     fn read(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StartError> {

@@ -7,12 +7,17 @@ use schemas::{StreamId, Version};
 use crate::StartError;
 use crate::state_store::StateStore;
 
+/// What a state counts beside its own bytes: its key, its place in the cache.
+const ENTRY_BYTES: usize = 128;
+
 /// A state and what the store knows of it.
 pub(crate) struct Cached {
     pub(crate) version: Version,
     pub(crate) state: State,
     /// Changed since the last checkpoint began.
-    pub(crate) dirty: bool,
+    dirty: bool,
+    /// Bytes in the store, as last known; 0 for a state that was never there.
+    stored_bytes: usize,
 }
 
 /// The states of one shard. The most recently used stay in memory; a changed one leaves it only after a checkpoint
@@ -20,22 +25,45 @@ pub(crate) struct Cached {
 pub(crate) struct States {
     cache: LruCache<StreamId, Cached>,
     dirty: Vec<StreamId>,
-    entries_max: usize,
+    /// Of all in memory: their bytes in the store and [`ENTRY_BYTES`] each.
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl States {
-    pub(crate) fn new(entries_max: usize) -> Self {
-        Self { cache: LruCache::unbounded(), dirty: Vec::new(), entries_max }
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { cache: LruCache::unbounded(), dirty: Vec::new(), bytes: 0, bytes_max }
     }
 
     /// The state of `stream`, loaded if need be; new streams are at [`Version::NONE`].
     pub(crate) fn load(&mut self, stream: &StreamId, store: &StateStore) -> Result<&mut Cached, StartError> {
         if !self.cache.contains(stream) {
-            let (version, state) =
-                store.state(stream)?.unwrap_or_else(|| (Version::NONE, State::new(stream.aggregate_type())));
-            self.cache.put(stream.clone(), Cached { version, state, dirty: false });
+            let stored = store.state(stream)?;
+            let (version, state, stored_bytes) =
+                stored.unwrap_or_else(|| (Version::NONE, State::new(stream.aggregate_type()), 0));
+            self.bytes += stored_bytes + ENTRY_BYTES;
+            self.cache.put(stream.clone(), Cached { version, state, dirty: false, stored_bytes });
         }
         Ok(self.cache.get_mut(stream).expect("it was just put there"))
+    }
+
+    /// As [`Self::load`], for a state that changes.
+    pub(crate) fn change(
+        &mut self,
+        stream: &StreamId,
+        store: &StateStore,
+    ) -> Result<&mut Cached, StartError> {
+        // Looked up once where it is known.
+        if self.cache.get(stream).is_none() {
+            self.load(stream, store)?;
+        }
+        let Self { cache, dirty, .. } = self;
+        let cached = cache.peek_mut(stream).expect("it was just there");
+        if !cached.dirty {
+            cached.dirty = true;
+            dirty.push(stream.clone());
+        }
+        Ok(cached)
     }
 
     /// Notes that the cached state of `stream` changed.
@@ -61,13 +89,23 @@ impl States {
         changed
     }
 
+    /// Notes how large the states of a checkpoint are in the store.
+    pub(crate) fn saved(&mut self, states: &[(StreamId, Version, State)], stored_bytes: &[usize]) {
+        for ((stream, ..), bytes) in states.iter().zip(stored_bytes) {
+            if let Some(cached) = self.cache.peek_mut(stream) {
+                self.bytes += bytes;
+                self.bytes -= std::mem::replace(&mut cached.stored_bytes, *bytes);
+            }
+        }
+    }
+
     /// Drops the least recently used down to the limit. Only to be called when no checkpoint is being written.
     pub(crate) fn trim(&mut self) {
         let mut dirty = Vec::new();
-        while self.cache.len() > self.entries_max + dirty.len() {
+        while self.bytes > self.bytes_max {
             match self.cache.pop_lru() {
                 Some((stream, cached)) if cached.dirty => dirty.push((stream, cached)),
-                Some(_) => {}
+                Some((_, cached)) => self.bytes -= cached.stored_bytes + ENTRY_BYTES,
                 None => break,
             }
         }
@@ -89,6 +127,7 @@ impl States {
     /// Forgets whatever is not in the store.
     pub(crate) fn clear(&mut self) {
         self.cache.clear();
+        self.bytes = 0;
         self.dirty.clear();
     }
 }

@@ -53,6 +53,8 @@ pub struct EmbeddedConfig {
     pub commit_bytes_max: usize,
     /// Cache of stored blocks, bytes. 32 MiB by default.
     pub cache_bytes_max: u64,
+    /// Most bytes of records in memory before they go to a file; up to three tables wait for theirs. 16 MiB by default.
+    pub memory_table_bytes_max: u64,
     /// Bytes of the disk that are left free: what would take from them is refused before it is written, so that a disk
     /// that fills up leaves nothing in doubt, and the database can still merge its files. 256 MiB by default; with 0 the
     /// disk is not looked at.
@@ -70,6 +72,7 @@ impl Default for EmbeddedConfig {
             commit_queue_len_max: 4_096,
             commit_bytes_max: 16 << 20,
             cache_bytes_max: 32 << 20,
+            memory_table_bytes_max: 16 << 20,
             disk_reserve_bytes: 256 << 20,
             reopen_timeout_ms: 20_000,
         }

@@ -35,9 +35,9 @@ const DISK_RESERVE_BYTES: u64 = 32 << 20;
 pub struct FjallConfig {
     /// The store's own folder, made when missing. `millrace-data/read` by default.
     pub path: PathBuf,
-    /// Cache of stored blocks, bytes. 32 MiB by default.
+    /// Cache of stored blocks, bytes. 16 MiB by default.
     pub cache_bytes_max: u64,
-    /// Most bytes of rows in memory before they go to a file. 32 MiB by default.
+    /// Most bytes of rows in memory before they go to a file. 16 MiB by default.
     pub memory_table_bytes_max: u64,
 }
 
@@ -45,8 +45,8 @@ impl Default for FjallConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::from("millrace-data/read"),
-            cache_bytes_max: 32 << 20,
-            memory_table_bytes_max: 32 << 20,
+            cache_bytes_max: 16 << 20,
+            memory_table_bytes_max: 16 << 20,
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct ProcessManagersConfig {
     pub carrier: String,
     /// Most orders that are worked on at the same time. Default 256.
     pub in_flight_max: usize,
-    /// Most events that were read and are not dealt with yet; reading waits beyond. Default 8,192.
+    /// Most events that were read and are not dealt with yet; reading waits beyond. Default 2,048.
     pub events_waiting_max: usize,
     /// Most events of one read. Default 1,024.
     pub read_events_max: usize,
@@ -39,7 +39,7 @@ impl Default for ProcessManagersConfig {
         Self {
             carrier: "sandbox".to_owned(),
             in_flight_max: 256,
-            events_waiting_max: 8_192,
+            events_waiting_max: 2_048,
             read_events_max: 1_024,
             read_wait_ms_max: 100,
             commands_in_flight_max: 1_024,

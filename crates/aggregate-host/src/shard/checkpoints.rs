@@ -8,8 +8,8 @@ use super::{ShardContext, ShardWorker};
 use crate::StartError;
 use crate::state_store::{Checkpoint, StateStore};
 
-/// A checkpoint that was tried, and what came of it.
-type Flushed = (Checkpoint, Result<(), StartError>);
+/// A checkpoint that was tried, and what came of it: the sizes of its states, bytes.
+type Flushed = (Checkpoint, Result<Vec<usize>, StartError>);
 
 /// The thread that writes checkpoints; one is under way at a time.
 pub(super) struct Flusher {
@@ -43,7 +43,8 @@ impl ShardWorker {
     pub(super) fn checkpoint_if_due(&mut self) {
         if self.flusher.is_busy {
             match self.flusher.flushed.try_recv() {
-                Ok(flushed) => self.flush_ended(flushed),
+                // Told already; what it could not write belongs to the next one.
+                Ok(flushed) => drop(self.flush_ended(flushed)),
                 Err(_) => return,
             }
         }
@@ -52,10 +53,25 @@ impl ShardWorker {
         let due = unsaved >= self.context.config.checkpoint_commands_max
             || self.last_checkpoint.elapsed() >= interval;
         if due && unsaved > 0 {
-            self.last_checkpoint = Instant::now();
-            let checkpoint = self.checkpoint();
-            self.flusher.is_busy = self.flusher.checkpoints.send(checkpoint).is_ok();
+            self.begin_checkpoint();
         }
+    }
+
+    /// Begins a checkpoint while the log is folded, once enough has gathered: after the one before it, so that memory is
+    /// bounded, and only if that one was written.
+    pub(super) fn checkpoint_behind(&mut self) -> Result<(), StartError> {
+        let unsaved = self.states.unsaved().max(self.dedupe.unsaved());
+        if unsaved >= self.context.config.checkpoint_commands_max {
+            self.wait_for_flush()?;
+            self.begin_checkpoint();
+        }
+        Ok(())
+    }
+
+    fn begin_checkpoint(&mut self) {
+        self.last_checkpoint = Instant::now();
+        let checkpoint = self.checkpoint();
+        self.flusher.is_busy = self.flusher.checkpoints.send(checkpoint).is_ok();
     }
 
     /// What the store lacks; it counts as saved until [`Self::flush_ended`] says otherwise.
@@ -68,12 +84,14 @@ impl ShardWorker {
         }
     }
 
-    fn flush_ended(&mut self, (checkpoint, result): Flushed) {
+    fn flush_ended(&mut self, (checkpoint, result): Flushed) -> Result<(), StartError> {
         self.flusher.is_busy = false;
         match result {
-            Ok(()) => {
+            Ok(sizes) => {
                 self.dedupe.flushed();
+                self.states.saved(&checkpoint.states, &sizes);
                 self.states.trim();
+                Ok(())
             }
             // Nothing has left memory since: all of it belongs to the next checkpoint again.
             Err(error) => {
@@ -82,39 +100,29 @@ impl ShardWorker {
                 for (stream, ..) in &checkpoint.states {
                     self.states.touch(stream);
                 }
+                Err(error)
             }
         }
     }
 
-    /// Waits for the checkpoint that is being written, if one is.
-    pub(super) fn wait_for_flush(&mut self) {
-        if self.flusher.is_busy
-            && let Ok(flushed) = self.flusher.flushed.recv()
-        {
-            self.flush_ended(flushed);
+    /// Waits for the checkpoint that is being written, if one is; its error is told.
+    pub(super) fn wait_for_flush(&mut self) -> Result<(), StartError> {
+        match self.flusher.is_busy.then(|| self.flusher.flushed.recv()) {
+            Some(Ok(flushed)) => self.flush_ended(flushed),
+            _ => Ok(()),
         }
     }
 
-    /// Brings the store up to date before going on.
-    pub(super) fn checkpoint_now(&mut self) -> Result<(), StartError> {
-        self.wait_for_flush();
-        if self.states.is_dirty() || self.dedupe.unsaved() > 0 {
-            let checkpoint = self.checkpoint();
-            let result = self.store.write(&checkpoint, &self.context.config);
-            let failed = result.as_ref().err().map(ToString::to_string);
-            self.flush_ended((checkpoint, result));
-            if let Some(reason) = failed {
-                let path = self.context.state_folder.clone();
-                return Err(StartError::StateStore { path, source: reason.into() });
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Self::checkpoint_now`], where going on without is right: the store is disposable, and whoever comes next
-    /// folds from the checkpoint before.
+    /// Brings the store up to date before going on. The store is disposable, and whoever comes next folds from the checkpoint
+    /// before: when it cannot be written, that is told, and no more.
     pub(super) fn checkpoint_or_warn(&mut self) {
-        if let Err(error) = self.checkpoint_now() {
+        let written = self.wait_for_flush();
+        if written.is_ok() && !self.states.is_dirty() && self.dedupe.unsaved() == 0 {
+            return;
+        }
+        let checkpoint = self.checkpoint();
+        let result = self.store.write(&checkpoint, &self.context.config);
+        if let Err(error) = self.flush_ended((checkpoint, result)) {
             tracing::warn!(shard = %self.context.shard, %error, "the last checkpoint of the state store was not written");
         }
     }

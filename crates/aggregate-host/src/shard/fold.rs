@@ -4,15 +4,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_log::{LogReader, decode_event, decode_outcome};
-use schemas::{Accepted, CommandId, Outcome};
+use crossbeam_channel::{Sender, bounded};
+use event_log::{Cursor, LogReader, OutcomeRecord, Record, Topics, decode_event, decode_outcome};
+use schemas::{Accepted, CommandId, Outcome, RecordedEvent, Timestamp};
 
 use super::{IDLE, ShardWorker};
-use crate::StartError;
 use crate::dedupe::Remembered;
+use crate::{StartError, clock};
 
 /// Records read at once while folding.
-pub(super) const CATCH_UP_RECORDS: usize = 5_000;
+const CATCH_UP_RECORDS: usize = 2_000;
+/// Batches that wait to be folded at most.
+const READ_AHEAD_BATCHES: usize = 2;
+
+/// A record of the log, decoded.
+pub(super) enum FoldRecord {
+    Event(Box<RecordedEvent>),
+    Outcome(Box<OutcomeRecord>),
+}
+
+/// What one read of the log brought, and where the log goes on behind it.
+pub(super) struct FoldBatch {
+    pub(super) records: Vec<FoldRecord>,
+    pub(super) cursors: Vec<Cursor>,
+}
 
 /// The command of the last event folded, by topic. The events of one command follow each other within their topic, so
 /// this tells without asking the store whether an event goes on with the command before it.
@@ -23,7 +38,8 @@ impl ShardWorker {
     /// Drops what memory holds and goes on from the store's checkpoint: after a failed append memory is ahead of the
     /// log, and must never reach the store.
     pub(super) fn go_back_to_the_store(&mut self) -> Result<(), StartError> {
-        self.wait_for_flush();
+        // What it could not write is in the log.
+        let _ = self.wait_for_flush();
         self.states.clear();
         self.dedupe.clear();
         self.met = CommandsMet::default();
@@ -35,33 +51,43 @@ impl ShardWorker {
         Ok(())
     }
 
-    /// Folds from where memory is to the stable end of events and outcomes.
+    /// Empties the store, and memory with it.
+    pub(super) fn drop_the_store(&mut self) -> Result<(), StartError> {
+        // A checkpoint under way would land behind it. Whether that one could be written is all the same.
+        let _ = self.wait_for_flush();
+        self.store.reset()?;
+        self.go_back_to_the_store()
+    }
+
+    /// Folds from where memory is to the stable end of events and outcomes. Records are read and decoded, folded, and
+    /// written to the state store by three threads side by side.
     pub(super) fn catch_up(&mut self) -> Result<(), StartError> {
         let shard = self.context.shard;
         let started = Instant::now();
-        let mut reader = self.open_reader()?;
-        let mut folded_records = 0_u64;
         let mut last_told = Instant::now();
-        loop {
-            if self.context.inner.stop.is_requested() {
-                return Err(StartError::Stopped);
+        let mut folded_records = 0_u64;
+        let reader = self.open_reader()?;
+        let (to_fold, read) = bounded(READ_AHEAD_BATCHES);
+        std::thread::scope(|scope| {
+            let topics = self.context.log.topics().clone();
+            // It ends with the log's end, with its first error, or with whoever folds.
+            scope.spawn(move || read_to_end(reader, &topics, &to_fold));
+            for batch in read {
+                if self.context.inner.stop.is_requested() {
+                    return Err(StartError::Stopped);
+                }
+                let FoldBatch { records, cursors } = batch?;
+                folded_records += records.len() as u64;
+                self.fold_all(records)?;
+                self.cursors = cursors;
+                self.checkpoint_behind()?;
+                if last_told.elapsed() > Duration::from_secs(5) {
+                    tracing::info!(%shard, folded_records, "catching up");
+                    last_told = Instant::now();
+                }
             }
-            for record in reader.read(CATCH_UP_RECORDS, IDLE)? {
-                self.fold(&record)?;
-                folded_records += 1;
-            }
-            self.cursors = reader.next_offsets();
-            if self.states.unsaved() + self.dedupe.unsaved() >= self.context.config.checkpoint_commands_max {
-                self.checkpoint_now()?;
-            }
-            if reader.caught_up() {
-                break;
-            }
-            if last_told.elapsed() > Duration::from_secs(5) {
-                tracing::info!(%shard, folded_records, "catching up");
-                last_told = Instant::now();
-            }
-        }
+            Ok(())
+        })?;
         if folded_records > 0 {
             tracing::info!(%shard, folded_records, took_ms = started.elapsed().as_millis() as u64, "caught up");
         }
@@ -74,55 +100,57 @@ impl ShardWorker {
             Err(event_log::Error::OffsetOutOfRange { topic, offset, .. }) => {
                 tracing::warn!(shard = %self.context.shard, topic, offset,
                     "the state store is ahead of the log, refolding from the start");
-                self.wait_for_flush();
-                self.store.reset()?;
-                self.go_back_to_the_store()?;
+                self.drop_the_store()?;
                 Ok(self.context.log.open_reader(&self.cursors)?)
             }
             opened => Ok(opened?),
         }
     }
 
-    /// Takes one record of the log into states and outcomes.
-    pub(super) fn fold(&mut self, record: &event_log::Record) -> Result<(), StartError> {
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Record {
-            position: record.position.clone(),
-            source,
+    /// Takes records of the log into states and outcomes, in their order.
+    pub(super) fn fold_all(&mut self, records: Vec<FoldRecord>) -> Result<(), StartError> {
+        let oldest = self.context.config.oldest_remembered(clock::now());
+        records.into_iter().try_for_each(|record| self.fold(record, oldest))
+    }
+
+    /// Takes one record into states and outcomes. An outcome from before `oldest` would be forgotten at once.
+    fn fold(&mut self, record: FoldRecord, oldest: Timestamp) -> Result<(), StartError> {
+        let recorded = match record {
+            FoldRecord::Event(recorded) => recorded,
+            FoldRecord::Outcome(outcome) => {
+                self.last_now = self.last_now.max(outcome.recorded_at);
+                if outcome.recorded_at >= oldest {
+                    let remembered = Remembered {
+                        hash: outcome.command_hash,
+                        decided_at: outcome.recorded_at,
+                        outcome: outcome.outcome,
+                    };
+                    self.dedupe.insert(outcome.command_id, remembered);
+                }
+                return Ok(());
+            }
         };
-        if record.position.topic == *self.context.log.topics().outcomes() {
-            let outcome = decode_outcome(record).map_err(|e| unreadable(e.into()))?;
-            self.last_now = self.last_now.max(outcome.recorded_at);
-            let remembered = Remembered {
-                hash: outcome.command_hash,
-                decided_at: outcome.recorded_at,
-                outcome: outcome.outcome,
-            };
-            self.dedupe.insert(outcome.command_id, remembered);
-            return Ok(());
-        }
-        let recorded = decode_event(record).map_err(|e| unreadable(e.into()))?;
-        let metadata = &recorded.metadata;
+        let RecordedEvent { position, metadata, event } = *recorded;
         self.last_now = self.last_now.max(metadata.recorded_at);
-        let cached = self.states.load(&metadata.stream, &self.store)?;
+        let cached = self.states.change(&metadata.stream, &self.store)?;
         if metadata.version != cached.version.next() {
-            return Err(unreadable(
-                format!("{} follows version {} of {}", metadata.version, cached.version, metadata.stream)
-                    .into(),
-            ));
+            let problem =
+                format!("{} follows version {} of {}", metadata.version, cached.version, metadata.stream);
+            return Err(StartError::Record { position, source: problem.into() });
         }
-        cached.state.apply(&recorded.event).map_err(|e| unreadable(e.into()))?;
+        if let Err(error) = cached.state.apply(&event) {
+            return Err(StartError::Record { position, source: error.into() });
+        }
         cached.version = metadata.version;
-        self.states.touch(&metadata.stream);
-        let events = self.events_met(&recorded.position.topic, metadata.command_id)?;
-        let accepted = Accepted { version: metadata.version, events, position: recorded.position.clone() };
-        self.dedupe.insert(
-            metadata.command_id,
-            Remembered {
+        let events = self.events_met(&position.topic, metadata.command_id)?;
+        if metadata.recorded_at >= oldest {
+            let remembered = Remembered {
                 hash: metadata.command_hash,
                 decided_at: metadata.recorded_at,
-                outcome: Outcome::Accepted(accepted),
-            },
-        );
+                outcome: Outcome::Accepted(Accepted { version: metadata.version, events, position }),
+            };
+            self.dedupe.insert(metadata.command_id, remembered);
+        }
         Ok(())
     }
 
@@ -145,4 +173,35 @@ impl ShardWorker {
         }
         Ok(events)
     }
+}
+
+/// Reads and decodes up to the reader's stable end, for one who folds behind it.
+fn read_to_end(
+    mut reader: Box<dyn LogReader>,
+    topics: &Topics,
+    to_fold: &Sender<Result<FoldBatch, StartError>>,
+) {
+    while !reader.caught_up() {
+        let batch = read_batch(&mut *reader, topics);
+        let is_last = batch.is_err();
+        if to_fold.send(batch).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// Reads once, and decodes what came.
+pub(super) fn read_batch(reader: &mut dyn LogReader, topics: &Topics) -> Result<FoldBatch, StartError> {
+    let records = reader.read(CATCH_UP_RECORDS, IDLE)?;
+    let records = records.iter().map(|record| decode(record, topics)).collect::<Result<_, _>>()?;
+    Ok(FoldBatch { records, cursors: reader.next_offsets() })
+}
+
+fn decode(record: &Record, topics: &Topics) -> Result<FoldRecord, StartError> {
+    let decoded = if record.position.topic == *topics.outcomes() {
+        decode_outcome(record).map(|outcome| FoldRecord::Outcome(Box::new(outcome)))
+    } else {
+        decode_event(record).map(|recorded| FoldRecord::Event(Box::new(recorded)))
+    };
+    decoded.map_err(|e| StartError::Record { position: record.position.clone(), source: e.into() })
 }

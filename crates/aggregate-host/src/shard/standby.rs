@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use event_log::{Ack, LogReader};
 
-use super::fold::CATCH_UP_RECORDS;
+use super::fold::{FoldBatch, read_batch};
 use super::{IDLE, ShardWorker};
 use crate::StartError;
 use crate::work::Control;
@@ -54,10 +54,9 @@ impl ShardWorker {
             Some(reader) => reader,
             None => reader.insert(self.open_reader()?),
         };
-        for record in reader.read(CATCH_UP_RECORDS, IDLE)? {
-            self.fold(&record)?;
-        }
-        self.cursors = reader.next_offsets();
+        let FoldBatch { records, cursors } = read_batch(&mut **reader, self.context.log.topics())?;
+        self.fold_all(records)?;
+        self.cursors = cursors;
         Ok(())
     }
 }

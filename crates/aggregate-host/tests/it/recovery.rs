@@ -13,7 +13,7 @@ use crate::harness::{Place, Running, SOON, envelope, receive, reserve};
 fn small() -> HostConfig {
     HostConfig {
         turn_commands_max: 7,
-        state_cache_entries_max: 5,
+        state_cache_bytes_max: 1_000,
         checkpoint_commands_max: 11,
         checkpoint_interval_ms: 1,
         ..HostConfig::default()
@@ -124,8 +124,17 @@ async fn commands_of_the_commands_topic_are_decided_once_and_moved_to_their_shar
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
+        let stocks =
+            || running.records().iter().filter(|r| r.position.topic.ends_with("stock.events")).count();
+        // What is decided is seen by readers a moment later, on Kafka.
+        while stocks() < 20 {
+            assert!(Instant::now() < deadline, "{} of 20 are in the log", stocks());
+        }
+        running.stop().await;
+        // A new writer waits for all that was appended before it.
+        let running = Running::start(&place).await;
         let stocks = running.records().iter().filter(|r| r.position.topic.ends_with("stock.events")).count();
-        assert_eq!(stocks, 20);
+        assert_eq!(stocks, 20, "each was decided once");
         running.stop().await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
@@ -18,6 +19,10 @@ const FORMAT_VERSION: u64 = 1;
 const WAITING_MEMORY_TABLES_MAX: usize = 3;
 const WAITING_FILES_MAX: usize = 28;
 
+/// How long fjall may hold its lock after its database was closed, and how often it is asked for meanwhile.
+const CLOSING_MAX: Duration = Duration::from_secs(10);
+const CLOSING_PAUSE: Duration = Duration::from_millis(2);
+
 /// The database, open.
 pub(crate) struct LogDatabase {
     database: Database,
@@ -29,11 +34,20 @@ pub(crate) struct LogDatabase {
 }
 
 impl LogDatabase {
-    /// Opens the database in its folder, making it when there is none. Its journals must be whole.
-    pub(crate) fn open(path: &Path, cache_bytes_max: u64) -> Result<Self, Error> {
+    /// Opens the database in its folder, which is ours, making it when there is none. Its journals must be whole.
+    pub(crate) fn open(path: &Path, config: &EmbeddedConfig) -> Result<Self, Error> {
         let failed = |error| database_error(path, "opening the log's database", error);
-        let database = Database::builder(path).cache_size(cache_bytes_max).open().map_err(failed)?;
-        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let deadline = Instant::now() + CLOSING_MAX;
+        let database = loop {
+            match Database::builder(path).cache_size(config.cache_bytes_max).open() {
+                // Nobody else can hold it, for the folder has a lock of its own: it is this database as it was opened
+                // before, whose threads let go of it a moment after it was closed.
+                Err(fjall::Error::Locked) if Instant::now() < deadline => std::thread::sleep(CLOSING_PAUSE),
+                opened => break opened.map_err(failed)?,
+            }
+        };
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(config.memory_table_bytes_max);
+        let keyspace = |name| database.keyspace(name, options).map_err(failed);
         let (meta, records, progress) = (keyspace("meta")?, keyspace("records")?, keyspace("progress")?);
         // fjall syncs a keyspace's folder, but not its name.
         sync_folder(&path.join("keyspaces"))

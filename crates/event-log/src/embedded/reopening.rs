@@ -35,8 +35,6 @@ impl Committer {
                 Err(error) => error,
             };
             let is_full = is_disk_full(&error);
-            // "Locked" is none: nobody else can have the folder (its own lock stays ours), so it is the closed database
-            // itself, whose threads have not ended yet.
             let is_hopeless = matches!(error, Error::Damaged { .. });
             if is_hopeless || (!is_full && began.elapsed() > timeout) {
                 tracing::error!(error = %Chain(&error), "the log cannot be opened again; it takes nothing any more");

@@ -41,7 +41,7 @@ impl Store {
         remove_unfinished_creation(folder.path())?;
         let journals = Journals::read(folder.path())?;
         journals.cut().map_err(|error| io_error(folder.path(), "cutting off an unfinished batch", error))?;
-        let database = LogDatabase::open(folder.path(), config.cache_bytes_max)?;
+        let database = LogDatabase::open(folder.path(), &config)?;
         let topics = Topics::new(&config.log.namespace);
         let topic_numbers = database.check(&config, &topics)?;
         let ends = read_ends(&database, &topic_numbers, config.log.partitions)?;
@@ -90,7 +90,7 @@ impl Store {
             Mending::RewriteJournal => journals.rewrite_newest(path),
         }
         .map_err(|error| io_error(path, "mending the newest journal", error))?;
-        let database = LogDatabase::open(path, self.config.cache_bytes_max)?;
+        let database = LogDatabase::open(path, &self.config)?;
         let ends = read_ends(&database, &self.topic_numbers, self.config.log.partitions)?;
         for (slot, end) in ends.iter().enumerate() {
             if *end < self.end(slot) {

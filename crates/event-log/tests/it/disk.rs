@@ -154,9 +154,10 @@ fn a_full_disk_can_be_opened_and_read() {
 
 #[test]
 fn a_database_that_cannot_write_its_files_stops_and_comes_back_with_everything() {
-    // The memory table (64 MiB) does not fit beside the journal: the database's own thread fails, not a write of ours.
+    // The memory table does not fit beside the journal (64 MiB): the database's own thread fails, not a write of ours.
     let Some(mut disk) = SmallDisk::mount(96) else { return };
-    let log = open(disk.path(), 0);
+    let large_table = EmbeddedConfig { memory_table_bytes_max: 64 * MIB, ..config(disk.path(), 0) };
+    let log = EmbeddedLog::open(large_table).unwrap();
     let mut appending = writer(&log);
     let mut acknowledged = Vec::new();
     let error = (0..1_000).find_map(|i| {
