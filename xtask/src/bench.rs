@@ -90,6 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(database) = &database {
         command.env(postgres::URL_VARIABLE, &database.url);
+        command.env(postgres::PROCESS_VARIABLE, database.process.to_string());
     }
     let status = process::run(&mut command)?;
     if !status.success() {

@@ -174,6 +174,21 @@ pub fn stop_group(pid: i32, patience: Duration) -> Result<()> {
     bail!("process group {pid} does not end, not even killed");
 }
 
+/// Lets a process and its children go on that were stopped by SIGSTOP.
+pub fn wake_family(pid: i32) {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_child = |id: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name may hold blanks; behind it are the state and the parent.
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()) == Some(pid)
+    };
+    for id in ids.filter(is_child).chain([pid]) {
+        // One that has ended meanwhile needs nothing.
+        let _ = kill(Pid::from_raw(id), Signal::SIGCONT);
+    }
+}
+
 /// Ends what is left of a group whose leader is gone: a shell's background jobs, for one, ignore SIGINT.
 fn end_group(group: i32) {
     let group = Pid::from_raw(group);

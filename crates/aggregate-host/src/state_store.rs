@@ -262,3 +262,6 @@ fn time_key(decided_at: Timestamp, id: CommandId) -> Vec<u8> {
     key.extend_from_slice(id.as_uuid().as_bytes());
     key
 }
+
+#[cfg(test)]
+mod tests;

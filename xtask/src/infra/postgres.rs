@@ -22,6 +22,9 @@ use crate::{process, workspace};
 /// The environment variable with the URL of the database.
 pub const URL_VARIABLE: &str = "MILLRACE_BENCH_POSTGRES";
 
+/// The environment variable with the process id of its server.
+pub const PROCESS_VARIABLE: &str = "MILLRACE_BENCH_POSTGRES_PID";
+
 /// The version that the figures are compared on; another one is taken where it is all there is, and is printed.
 const VERSION: &str = "15";
 const PACKAGE: &str = "postgresql";
@@ -38,6 +41,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Postgres {
     /// `postgres://USER@HOST:PORT/DATABASE`.
     pub url: String,
+    /// Process id of its first process.
+    pub process: u32,
     folder: PathBuf,
     /// Held until the end: a second measurement of this build folder must not stop our server.
     _lock: File,
@@ -52,8 +57,8 @@ impl Postgres {
         let lock = lock(&folder)?;
         let programs = Programs::find_or_install(&home)?;
         stop(&folder)?;
-        let url = start(&programs, &folder)?;
-        Ok(Self { url, folder, _lock: lock })
+        let (url, process) = start(&programs, &folder)?;
+        Ok(Self { url, process, folder, _lock: lock })
     }
 }
 
@@ -128,7 +133,7 @@ impl Programs {
     }
 }
 
-fn start(programs: &Programs, folder: &Path) -> Result<String> {
+fn start(programs: &Programs, folder: &Path) -> Result<(String, u32)> {
     let data = folder.join("data");
     clear(&data)?;
     let user = system_user()?;
@@ -155,7 +160,7 @@ fn start(programs: &Programs, folder: &Path) -> Result<String> {
         process::stop_group(child.id().cast_signed(), Duration::from_secs(2))?;
         return Err(error);
     }
-    Ok(format!("postgres://postgres@127.0.0.1:{port}/postgres"))
+    Ok((format!("postgres://postgres@127.0.0.1:{port}/postgres"), child.id()))
 }
 
 /// Whom the server runs as, where it cannot be us.
@@ -215,7 +220,12 @@ fn stop(folder: &Path) -> Result<()> {
     };
     let is_ours = process::command_line(pid)
         .is_some_and(|line| line.contains("postgres") && line.contains(&data.display().to_string()));
-    if is_ours { process::stop_group(pid, STOP_PATIENCE) } else { Ok(()) }
+    if !is_ours {
+        return Ok(());
+    }
+    // A measurement that was interrupted may have left it at rest.
+    process::wake_family(pid);
+    process::stop_group(pid, STOP_PATIENCE)
 }
 
 /// Removes the data of the last run; a folder that PostgreSQL did not write is refused.

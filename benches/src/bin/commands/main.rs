@@ -2,6 +2,7 @@
 
 mod bulk_lines;
 mod ceiling;
+mod database;
 mod mix;
 mod platform;
 mod receive;
@@ -32,6 +33,9 @@ struct Options {
     /// Database for the peer; without it the peer is not measured.
     #[arg(long, env = "MILLRACE_BENCH_POSTGRES")]
     postgres: Option<String>,
+    /// Process id of that database's server, on this machine: it rests while others than the peer are measured.
+    #[arg(long, env = "MILLRACE_BENCH_POSTGRES_PID", requires = "postgres")]
+    postgres_pid: Option<i32>,
     /// Only these groups of rows; by default all but big and import.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Group>,

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use benches::load::{Bounds, closed};
 
 use super::Options;
+use crate::database::Database;
 use crate::platform::{Parts, Place, Platform, Shape};
 use crate::receive::Receive;
 use crate::report::{Report, Row, Run};
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) shapes: Vec<Shape>,
     pub(crate) ceiling: Beside,
     pub(crate) peer: Option<Beside>,
+    /// Of the peer; awake only while that is measured.
+    pub(crate) database: Option<Database>,
     pub(crate) report: Report,
     /// Whether the broker's JVM has compiled what it runs.
     is_broker_warm: Cell<bool>,
@@ -60,6 +63,10 @@ impl Session {
             Ok(peer)
         });
         let peer = peer.transpose()?;
+        let database = options.postgres_pid.map(Database::new);
+        if let Some(database) = &database {
+            database.rest()?;
+        }
         let mut shapes = vec![Shape::Embedded];
         shapes.extend(options.kafka.clone().map(Shape::Kafka));
         shapes.retain(|shape| {
@@ -67,7 +74,7 @@ impl Session {
         });
         anyhow::ensure!(!shapes.is_empty(), "none of the shapes can be had here: kafka needs --kafka");
         conditions(&options, &place, &shapes, peer.as_ref(), &mut report)?;
-        Ok(Self { options, place, shapes, ceiling, peer, report, is_broker_warm: Cell::new(false) })
+        Ok(Self { options, place, shapes, ceiling, peer, database, report, is_broker_warm: Cell::new(false) })
     }
 
     /// Starts a platform with an empty log. The first one on a broker warms that up: a cold JVM is several times slower.
@@ -90,6 +97,8 @@ impl Session {
 
     /// Ends the servers, prints the table and writes the file.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        // The peer cannot end without it.
+        self.database = None;
         for beside in [self.peer, Some(self.ceiling)].into_iter().flatten() {
             for (connections, runs) in beside.runs {
                 let name = format!("receive, {}, {connections} connections", beside.name);
@@ -132,7 +141,15 @@ fn conditions(
         place.folder.path().display()
     ));
     match peer {
-        Some(peer) => report.condition(peer.server.log_text().trim().to_owned()),
+        Some(peer) => {
+            report.condition(peer.server.log_text().trim().to_owned());
+            report.condition(match options.postgres_pid {
+                Some(_) => "the peer's database rests while others are measured",
+                None => {
+                    "the peer's database goes on while others are measured, for --postgres-pid was not given"
+                }
+            });
+        }
         None => report.condition("peer: not measured, for --postgres URL was not given"),
     }
     if !shapes.iter().any(|shape| matches!(shape, Shape::Kafka(_))) {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::Lag;
+use crate::database::Database;
 use crate::platform::{Parts, Shape};
 use crate::report::{Goal, Row, Run, Spread};
 use crate::rounds::{Side, ratios, receive_side, rounds};
@@ -46,6 +47,10 @@ fn row(
     for beside in session.peer.iter().chain([&session.ceiling]) {
         sides.push(receive_side(beside.name, options, beside.server.address(), connections, &keys));
     }
+    if let (Some(_), Some(database)) = (&session.peer, &session.database) {
+        let theirs = sides.remove(1);
+        sides.insert(1, awake(theirs, database));
+    }
     let mut runs = rounds(options, &title, sides)?.into_iter();
     let ours = runs.next().unwrap_or_default();
     let mut row = Row::of_runs(title, ours.clone());
@@ -65,6 +70,17 @@ fn row(
     }
     session.report.rows.push(row);
     Ok(())
+}
+
+/// The peer's side, whose database is awake only meanwhile.
+fn awake<'a>(mut side: Side<'a>, database: &'a Database) -> Side<'a> {
+    let run = move |round| {
+        database.wake()?;
+        let tally = (side.run)(round);
+        database.rest()?;
+        tally
+    };
+    Side { name: side.name, run: Box::new(run) }
 }
 
 fn median(values: Vec<f64>) -> Option<f64> {
