@@ -1,3 +1,5 @@
+//! What a shard forgets, and when.
+
 use schemas::{CommandHash, Outcome};
 
 use super::*;
