@@ -72,12 +72,22 @@ fn children(parent: i32) -> anyhow::Result<Vec<i32>> {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
-    fn state(process: u32) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-        stat.rsplit(')').next().unwrap().trim_start().chars().next().unwrap()
+    /// A signal takes effect a moment later.
+    fn comes_to(process: u32, is_stopped: bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+            let state = stat.rsplit(')').next().unwrap().trim_start().chars().next().unwrap();
+            if (state == 'T') == is_stopped {
+                return;
+            }
+            assert!(Instant::now() < deadline, "process {process} stays in state {state}");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
@@ -92,9 +102,11 @@ mod tests {
         };
         let database = Database::new(first);
         database.rest().unwrap();
-        assert_eq!((state(parent.id()), state(child)), ('T', 'T'));
+        comes_to(parent.id(), true);
+        comes_to(child, true);
         drop(database);
-        assert_ne!(state(child), 'T');
+        comes_to(child, false);
+        comes_to(parent.id(), false);
         kill(Pid::from_raw(child.cast_signed()), Signal::SIGKILL).unwrap();
         parent.wait().unwrap();
     }
