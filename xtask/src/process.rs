@@ -174,19 +174,28 @@ pub fn stop_group(pid: i32, patience: Duration) -> Result<()> {
     bail!("process group {pid} does not end, not even killed");
 }
 
-/// Lets a process and its children go on that were stopped by SIGSTOP.
-pub fn wake_family(pid: i32) {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+/// Sends a signal to a process and then to its children. One that has ended meanwhile needs none.
+pub fn signal_family(pid: i32, signal: Signal) -> Result<()> {
+    let send = |pid| match kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot send {signal} to process {pid}")),
+    };
+    // The first process alone makes others: one that is to stop goes first.
+    send(pid)?;
+    children(pid)?.into_iter().try_for_each(send)
+}
+
+/// The processes whose parent is this one.
+fn children(parent: i32) -> Result<Vec<i32>> {
+    let processes = fs::read_dir("/proc").context("this system does not tell of its processes")?;
+    let ids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let is_child = |id: &i32| {
+        // One that has ended meanwhile has no such file.
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         // The name may hold blanks; behind it are the state and the parent.
-        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()) == Some(pid)
+        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()) == Some(parent)
     };
-    for id in ids.filter(is_child).chain([pid]) {
-        // One that has ended meanwhile needs nothing.
-        let _ = kill(Pid::from_raw(id), Signal::SIGCONT);
-    }
+    Ok(ids.filter(is_child).collect())
 }
 
 /// Ends what is left of a group whose leader is gone: a shell's background jobs, for one, ignore SIGINT.
@@ -329,5 +338,39 @@ mod tests {
         assert_eq!(command_line(pid), None);
         // Whoever collects its exit status first, it did not end well; an error means that it was collected already.
         assert!(child.wait().map_or(true, |status| !status.success()));
+    }
+
+    /// A signal takes effect a moment later.
+    fn comes_to(process: u32, is_stopped: bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+            let state = stat.rsplit(')').next().unwrap().trim_start().chars().next().unwrap();
+            if (state == 'T') == is_stopped {
+                return;
+            }
+            assert!(Instant::now() < deadline, "process {process} stays in state {state}");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_process_and_its_children_rest_and_go_on() {
+        let mut parent = Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap();
+        let first = parent.id().cast_signed();
+        let child = loop {
+            if let [child] = children(first).unwrap()[..] {
+                break child.cast_unsigned();
+            }
+            thread::yield_now();
+        };
+        signal_family(first, Signal::SIGSTOP).unwrap();
+        comes_to(parent.id(), true);
+        comes_to(child, true);
+        signal_family(first, Signal::SIGCONT).unwrap();
+        comes_to(child, false);
+        comes_to(parent.id(), false);
+        kill(Pid::from_raw(child.cast_signed()), Signal::SIGKILL).unwrap();
+        parent.wait().unwrap();
     }
 }

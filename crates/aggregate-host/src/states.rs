@@ -37,33 +37,14 @@ impl States {
 
     /// The state of `stream`, loaded if need be; new streams are at [`Version::NONE`].
     pub(crate) fn load(&mut self, stream: &StreamId, store: &StateStore) -> Result<&mut Cached, StartError> {
-        if !self.cache.contains(stream) {
+        let Self { cache, bytes, .. } = self;
+        cache.try_get_or_insert_mut(stream.clone(), || {
             let stored = store.state(stream)?;
             let (version, state, stored_bytes) =
                 stored.unwrap_or_else(|| (Version::NONE, State::new(stream.aggregate_type()), 0));
-            self.bytes += stored_bytes + ENTRY_BYTES;
-            self.cache.put(stream.clone(), Cached { version, state, dirty: false, stored_bytes });
-        }
-        Ok(self.cache.get_mut(stream).expect("it was just put there"))
-    }
-
-    /// As [`Self::load`], for a state that changes.
-    pub(crate) fn change(
-        &mut self,
-        stream: &StreamId,
-        store: &StateStore,
-    ) -> Result<&mut Cached, StartError> {
-        // Looked up once where it is known.
-        if self.cache.get(stream).is_none() {
-            self.load(stream, store)?;
-        }
-        let Self { cache, dirty, .. } = self;
-        let cached = cache.peek_mut(stream).expect("it was just there");
-        if !cached.dirty {
-            cached.dirty = true;
-            dirty.push(stream.clone());
-        }
-        Ok(cached)
+            *bytes += stored_bytes + ENTRY_BYTES;
+            Ok(Cached { version, state, dirty: false, stored_bytes })
+        })
     }
 
     /// Notes that the cached state of `stream` changed.

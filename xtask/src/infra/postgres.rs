@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 
 use super::Unavailable;
@@ -224,7 +225,7 @@ fn stop(folder: &Path) -> Result<()> {
         return Ok(());
     }
     // A measurement that was interrupted may have left it at rest.
-    process::wake_family(pid);
+    process::signal_family(pid, Signal::SIGCONT)?;
     process::stop_group(pid, STOP_PATIENCE)
 }
 

@@ -97,8 +97,6 @@ impl Session {
 
     /// Ends the servers, prints the table and writes the file.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
-        // The peer cannot end without it.
-        self.database = None;
         for beside in [self.peer, Some(self.ceiling)].into_iter().flatten() {
             for (connections, runs) in beside.runs {
                 let name = format!("receive, {}, {connections} connections", beside.name);

@@ -48,7 +48,7 @@ impl ShardWorker {
                 Err(_) => return,
             }
         }
-        let unsaved = self.states.unsaved().max(self.dedupe.unsaved());
+        let unsaved = self.unsaved();
         let interval = Duration::from_millis(self.context.config.checkpoint_interval_ms);
         let due = unsaved >= self.context.config.checkpoint_commands_max
             || self.last_checkpoint.elapsed() >= interval;
@@ -60,12 +60,16 @@ impl ShardWorker {
     /// Begins a checkpoint while the log is folded, once enough has gathered: after the one before it, so that memory is
     /// bounded, and only if that one was written.
     pub(super) fn checkpoint_behind(&mut self) -> Result<(), StartError> {
-        let unsaved = self.states.unsaved().max(self.dedupe.unsaved());
-        if unsaved >= self.context.config.checkpoint_commands_max {
+        if self.unsaved() >= self.context.config.checkpoint_commands_max {
             self.wait_for_flush()?;
             self.begin_checkpoint();
         }
         Ok(())
+    }
+
+    /// How much the store lacks.
+    fn unsaved(&self) -> usize {
+        self.states.unsaved().max(self.dedupe.unsaved())
     }
 
     fn begin_checkpoint(&mut self) {

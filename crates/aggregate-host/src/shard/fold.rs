@@ -132,7 +132,7 @@ impl ShardWorker {
         };
         let RecordedEvent { position, metadata, event } = *recorded;
         self.last_now = self.last_now.max(metadata.recorded_at);
-        let cached = self.states.change(&metadata.stream, &self.store)?;
+        let cached = self.states.load(&metadata.stream, &self.store)?;
         if metadata.version != cached.version.next() {
             let problem =
                 format!("{} follows version {} of {}", metadata.version, cached.version, metadata.stream);
@@ -142,6 +142,7 @@ impl ShardWorker {
             return Err(StartError::Record { position, source: error.into() });
         }
         cached.version = metadata.version;
+        self.states.touch(&metadata.stream);
         let events = self.events_met(&position.topic, metadata.command_id)?;
         if metadata.recorded_at >= oldest {
             let remembered = Remembered {

@@ -7,7 +7,7 @@ use crate::database::Database;
 use crate::platform::{Parts, Shape};
 use crate::report::{Goal, Row, Run, Spread};
 use crate::rounds::{Side, ratios, receive_side, rounds};
-use crate::session::Session;
+use crate::session::{Beside, Session};
 
 /// Both shapes, the write side alone and with everything, at each number of connections.
 pub(crate) fn receive(session: &mut Session) -> anyhow::Result<()> {
@@ -44,13 +44,16 @@ fn row(
         });
     }
     let mut sides: Vec<Side<'_>> = vec![ours];
-    for beside in session.peer.iter().chain([&session.ceiling]) {
-        sides.push(receive_side(beside.name, options, beside.server.address(), connections, &keys));
+    let beside =
+        |beside: &Beside| receive_side(beside.name, options, beside.server.address(), connections, &keys);
+    if let Some(peer) = &session.peer {
+        let theirs = beside(peer);
+        sides.push(match &session.database {
+            Some(database) => awake(theirs, database),
+            None => theirs,
+        });
     }
-    if let (Some(_), Some(database)) = (&session.peer, &session.database) {
-        let theirs = sides.remove(1);
-        sides.insert(1, awake(theirs, database));
-    }
+    sides.push(beside(&session.ceiling));
     let mut runs = rounds(options, &title, sides)?.into_iter();
     let ours = runs.next().unwrap_or_default();
     let mut row = Row::of_runs(title, ours.clone());
