@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use aggregates::{STATE_SHAPE, State};
 use event_log::{Cursor, Shard, Topics};
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use schemas::{CommandId, StreamId, Timestamp, Version};
 use service_kit::FailPoint;
@@ -118,8 +119,13 @@ impl StateStore {
                 opened => break opened.map_err(failed)?,
             }
         };
-        let options =
-            || KeyspaceCreateOptions::default().max_memtable_size(config.state_store_memory_table_bytes_max);
+        let table_bytes_max = config.state_store_memory_table_bytes_max;
+        // Files no larger than a memory table: what several of them are merged with is then no larger than they are.
+        let files = Arc::new(Leveled::default().with_table_target_size(table_bytes_max));
+        let options = || {
+            let options = KeyspaceCreateOptions::default().max_memtable_size(table_bytes_max);
+            options.compaction_strategy(Arc::clone(&files) as _)
+        };
         let keyspace = |name: &str| database.keyspace(name, options).map_err(failed);
         Ok(Self {
             path: path.to_owned(),

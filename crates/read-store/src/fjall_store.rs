@@ -12,8 +12,10 @@
 mod encoding;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::{Deserialize, Serialize};
 
@@ -71,12 +73,13 @@ impl FjallStore {
         let opening = |e| Error::backend("opening the read models", e);
         std::fs::create_dir_all(&config.path)
             .map_err(|e| Error::backend("making the folder of the read models", e))?;
-        let database = Database::builder(&config.path).cache_size(config.cache_bytes_max).open().map_err(
-            |e| match e {
-                fjall::Error::Locked => Error::FolderLocked { path: config.path.clone() },
-                other => opening(other),
-            },
-        )?;
+        // Of several worker threads the first would hand a waiting merge on, and get it back, for as long as another merge
+        // lasts.
+        let database = Database::builder(&config.path).cache_size(config.cache_bytes_max).worker_threads(1);
+        let database = database.open().map_err(|e| match e {
+            fjall::Error::Locked => Error::FolderLocked { path: config.path.clone() },
+            other => opening(other),
+        })?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(opening)?;
         match meta.get("format").map_err(opening)? {
             None => {
@@ -91,7 +94,12 @@ impl FjallStore {
             }
         }
         let memory_table_bytes_max = config.memory_table_bytes_max;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(memory_table_bytes_max);
+        // Files no larger than a memory table: what several of them are merged with is then no larger than they are.
+        let files = Arc::new(Leveled::default().with_table_target_size(memory_table_bytes_max));
+        let options = || {
+            let options = KeyspaceCreateOptions::default().max_memtable_size(memory_table_bytes_max);
+            options.compaction_strategy(Arc::clone(&files) as _)
+        };
         let rows = database.keyspace("rows", options).map_err(opening)?;
         Ok(Self { path: config.path, database, rows, topics: Interner::default() })
     }

@@ -71,10 +71,11 @@ impl ShardWorker {
 
     /// Callers that were answered together ask again together, a moment later. A turn that began with the first of them, or
     /// with those that came during the last commit, would let all others wait for one commit more; so it waits until as
-    /// many are there as there were before, as long as they keep coming.
+    /// many are there as there were before, as long as they keep coming. A commit of a log in this process is over sooner
+    /// than such a wait.
     fn gather(&self, work: &Incoming) {
         let LastCommit { callers, took } = self.last_commit;
-        if callers < GATHER_CALLERS_MIN {
+        if callers < GATHER_CALLERS_MIN || !self.context.log.is_shared() {
             return;
         }
         let deadline = Instant::now() + (took / 2).min(GATHER_MAX);

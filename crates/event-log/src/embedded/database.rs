@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
 use super::EmbeddedConfig;
@@ -39,14 +41,21 @@ impl LogDatabase {
         let failed = |error| database_error(path, "opening the log's database", error);
         let deadline = Instant::now() + CLOSING_MAX;
         let database = loop {
-            match Database::builder(path).cache_size(config.cache_bytes_max).open() {
+            // Of several worker threads the first would hand a waiting merge on, and get it back, for as long as another
+            // merge lasts.
+            match Database::builder(path).cache_size(config.cache_bytes_max).worker_threads(1).open() {
                 // Nobody else can hold it, for the folder has a lock of its own: it is this database as it was opened
                 // before, whose threads let go of it a moment after it was closed.
                 Err(fjall::Error::Locked) if Instant::now() < deadline => std::thread::sleep(CLOSING_PAUSE),
                 opened => break opened.map_err(failed)?,
             }
         };
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(config.memory_table_bytes_max);
+        // Files no larger than a memory table: what several of them are merged with is then no larger than they are.
+        let files = Arc::new(Leveled::default().with_table_target_size(config.memory_table_bytes_max));
+        let options = || {
+            let options = KeyspaceCreateOptions::default().max_memtable_size(config.memory_table_bytes_max);
+            options.compaction_strategy(Arc::clone(&files) as _)
+        };
         let keyspace = |name| database.keyspace(name, options).map_err(failed);
         let (meta, records, progress) = (keyspace("meta")?, keyspace("records")?, keyspace("progress")?);
         // fjall syncs a keyspace's folder, but not its name.
