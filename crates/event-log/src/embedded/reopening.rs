@@ -55,7 +55,8 @@ impl Committer {
 
     /// Refuses what is asked until then, or until the end is asked for.
     fn refuse_until(&mut self, until: Option<Instant>, queue: &Receiver<Request>, why: impl Fn() -> Error) {
-        while !self.is_ending {
+        // A queue that is never empty must not put the next try off.
+        while !self.is_ending && until.is_none_or(|until| Instant::now() < until) {
             let request = match until {
                 Some(until) => queue.recv_deadline(until),
                 None => queue.recv().map_err(Into::into),
