@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use crate::infra::cassandra::{self, Cassandra};
 use crate::infra::kafka::{self, Broker};
 use crate::{process, tidy, workspace};
 
 /// The flags of `ci`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Leave out what needs a JVM: the tests against a real Kafka say that they are skipped
+    /// Leave out what needs a JVM: the tests against a real Kafka or Cassandra say that they are skipped
     #[arg(long)]
     quick: bool,
 }
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn steps(quick: bool, lines: &mut Vec<Line>) -> Result<()> {
-    step(lines, "kafka at hand", || prepare_kafka(quick))?;
+    step(lines, "at hand", || prepare_servers(quick))?;
     step(lines, "format", || cargo(&["fmt", "--all", "--check"], "run `cargo fmt --all`"))?;
     step(lines, "lints", || {
         let arguments = ["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"];
@@ -63,25 +64,30 @@ fn steps(quick: bool, lines: &mut Vec<Line>) -> Result<()> {
             "see the compiler's errors",
         )
     })?;
-    // Stopped when it goes out of scope: at the end, on the first failure, and when we are interrupted.
-    let mut broker = None;
-    step(lines, "kafka up", || {
+    // Stopped when they go out of scope: at the end, on the first failure, and when we are interrupted.
+    let mut servers = None;
+    step(lines, "servers up", || {
         if quick {
             return Ok(Outcome::Skipped("--quick".to_owned()));
         }
-        broker = Some(Broker::start("ci")?);
+        servers = Some(Servers { kafka: Broker::start("ci")?, cassandra: Cassandra::start("ci")? });
         Ok(Outcome::Passed)
     })?;
-    let address = broker.as_ref().map(|broker| broker.address.as_str());
-    step(lines, "tests", || tests(address))?;
-    step(lines, "scripts", || scripts(address))?;
-    if broker.is_some() {
-        step(lines, "kafka down", || {
-            drop(broker.take());
+    step(lines, "tests", || tests(servers.as_ref()))?;
+    step(lines, "scripts", || scripts(servers.as_ref()))?;
+    if servers.is_some() {
+        step(lines, "servers down", || {
+            drop(servers.take());
             Ok(Outcome::Passed)
         })?;
     }
     Ok(())
+}
+
+/// The real servers that tests run against.
+struct Servers {
+    kafka: Broker,
+    cassandra: Cassandra,
 }
 
 fn step(lines: &mut Vec<Line>, name: &'static str, action: impl FnOnce() -> Result<Outcome>) -> Result<()> {
@@ -96,16 +102,18 @@ fn step(lines: &mut Vec<Line>, name: &'static str, action: impl FnOnce() -> Resu
     result.map(|_| ()).map_err(|error| anyhow!("step '{name}': {error:#}"))
 }
 
-/// Fails early and in one line when there will be no Kafka to test against, not after ten minutes of compiling.
-fn prepare_kafka(quick: bool) -> Result<Outcome> {
+/// Fails early and in one line when there will be no server to test against, not after ten minutes of compiling.
+fn prepare_servers(quick: bool) -> Result<Outcome> {
     if quick {
         return Ok(Outcome::Skipped("--quick".to_owned()));
     }
-    kafka::prepare().context("the tests need a real Kafka; `cargo xtask ci --quick` goes without")?;
+    let hint = "the tests need a real Kafka and a real Cassandra; `cargo xtask ci --quick` goes without";
+    kafka::prepare().context(hint)?;
+    cassandra::prepare().context(hint)?;
     Ok(Outcome::Passed)
 }
 
-fn tests(kafka: Option<&str>) -> Result<Outcome> {
+fn tests(servers: Option<&Servers>) -> Result<Outcome> {
     match workspace::retail_file() {
         Some(file) if !file.exists() => {
             bail!("{}={} does not exist", workspace::RETAIL_FILE_VARIABLE, file.display());
@@ -113,18 +121,18 @@ fn tests(kafka: Option<&str>) -> Result<Outcome> {
         Some(file) => println!("full data file: {}", file.display()),
         None => println!("skipped: the ten-month test ({} is not set)", workspace::RETAIL_FILE_VARIABLE),
     }
-    if kafka.is_none() {
-        println!("skipped: the tests against a real Kafka (--quick)");
+    if servers.is_none() {
+        println!("skipped: the tests against a real Kafka and a real Cassandra (--quick)");
     }
     let mut command = workspace::cargo();
     // One failure doesn't hide the others: a run is long, and its report is all that the next session has.
     command.args(["test", "--workspace", "--release", "--no-fail-fast"]);
-    environment(&mut command, kafka);
+    environment(&mut command, servers.map(|servers| (&*servers.kafka.address, servers.cassandra.address())));
     checked(&mut command, "the failed tests are named above")
 }
 
 /// The checks that share no code with ours, not even the language: `tests/test_*.py`.
-fn scripts(kafka: Option<&str>) -> Result<Outcome> {
+fn scripts(servers: Option<&Servers>) -> Result<Outcome> {
     let scripts = find_scripts(&workspace::root().join("tests"));
     if scripts.is_empty() {
         return Ok(Outcome::Skipped("there is no tests/test_*.py".to_owned()));
@@ -136,18 +144,22 @@ fn scripts(kafka: Option<&str>) -> Result<Outcome> {
         println!("--- {}", script.display());
         let mut command = Command::new("python3");
         command.arg(&script).current_dir(workspace::root()).env("PYTHONDONTWRITEBYTECODE", "1");
-        environment(&mut command, kafka);
+        environment(
+            &mut command,
+            servers.map(|servers| (&*servers.kafka.address, servers.cassandra.address())),
+        );
         checked(&mut command, "the script says what differs")?;
     }
     Ok(Outcome::Passed)
 }
 
-/// What tests find in their environment, whatever ours holds.
-fn environment(command: &mut Command, kafka: Option<&str>) {
+/// What tests find in their environment, whatever ours holds: the addresses of Kafka and of Cassandra.
+fn environment(command: &mut Command, servers: Option<(&str, &str)>) {
     command.env(workspace::BINARY_VARIABLE, workspace::binary());
-    match kafka {
-        Some(address) => command.env(kafka::ADDRESS_VARIABLE, address),
-        None => command.env_remove(kafka::ADDRESS_VARIABLE),
+    let variables = [kafka::ADDRESS_VARIABLE, cassandra::ADDRESS_VARIABLE];
+    match servers {
+        Some((kafka, cassandra)) => command.envs(variables.into_iter().zip([kafka, cassandra])),
+        None => variables.into_iter().fold(command, |command, name| command.env_remove(name)),
     };
 }
 
@@ -238,11 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn quick_tests_see_no_broker_even_if_the_environment_has_one() {
-        let mut command = Command::new("true");
-        environment(&mut command, None);
-        assert!(command.get_envs().any(|(name, value)| name == kafka::ADDRESS_VARIABLE && value.is_none()));
-        environment(&mut command, Some("a:1"));
-        assert!(command.get_envs().any(|(name, value)| name == kafka::ADDRESS_VARIABLE && value.is_some()));
+    fn quick_tests_see_no_server_even_if_the_environment_has_one() {
+        for name in [kafka::ADDRESS_VARIABLE, cassandra::ADDRESS_VARIABLE] {
+            let mut command = Command::new("true");
+            environment(&mut command, None);
+            assert!(command.get_envs().any(|(known, value)| known == name && value.is_none()));
+            environment(&mut command, Some(("a:1", "b:1")));
+            assert!(command.get_envs().any(|(known, value)| known == name && value.is_some()));
+        }
     }
 }

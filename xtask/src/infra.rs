@@ -1,14 +1,20 @@
 //! `cargo xtask infra up|down|status [kafka] [cassandra] [registry]`: real servers on loopback ports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{process, workspace};
 
+pub mod cassandra;
+mod daemon;
+mod instance;
+mod jars;
 pub mod kafka;
+mod ports;
 pub mod postgres;
+mod record;
 
 /// What to do with the servers.
 #[derive(Debug, Subcommand)]
@@ -34,7 +40,8 @@ pub struct UpArguments {
     /// Keep the data of the last run instead of starting fresh
     #[arg(long)]
     keep: bool,
-    /// Print one JSON object, {"kafka":"127.0.0.1:PORT,…"}, and nothing else on standard output
+    /// Print one JSON object, {"kafka":"127.0.0.1:PORT,…","cassandra":"127.0.0.1:PORT"}, with what was started, and nothing
+    /// else on standard output
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +53,7 @@ pub struct DownArguments {
     servers: Vec<Server>,
     #[command(flatten)]
     place: Place,
-    /// Stop every broker under the build folder, whatever its name
+    /// Stop every instance under the build folder, whatever its name
     #[arg(long, conflicts_with_all = ["name", "dir"])]
     all: bool,
 }
@@ -54,19 +61,19 @@ pub struct DownArguments {
 /// Which instance is meant; several can run side by side.
 #[derive(Debug, Args)]
 struct Place {
-    /// The instance's name: its folder is target/infra/kafka/NAME
+    /// The instance's name: its folder is target/infra/SERVER/NAME
     #[arg(long, default_value = "default")]
     name: String,
-    /// The instance's folder, wherever it is
+    /// The instance's folder, wherever it is; for one server
     #[arg(long, conflicts_with = "name")]
     dir: Option<PathBuf>,
 }
 
 impl Place {
-    fn folder(&self) -> Result<PathBuf> {
+    fn folder(&self, server: Server) -> Result<PathBuf> {
         match &self.dir {
             Some(dir) => std::path::absolute(dir).with_context(|| format!("bad folder {}", dir.display())),
-            None => kafka::folder(&workspace::target_dir(), &self.name),
+            None => server.folder(&self.name),
         }
     }
 }
@@ -76,6 +83,50 @@ enum Server {
     Kafka,
     Cassandra,
     Registry,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Cassandra => "cassandra",
+            Self::Registry => "registry",
+        }
+    }
+
+    fn folder(self, name: &str) -> Result<PathBuf> {
+        match self {
+            Self::Cassandra => cassandra::folder(&workspace::target_dir(), name),
+            _ => kafka::folder(&workspace::target_dir(), name),
+        }
+    }
+
+    fn folders(self) -> Vec<PathBuf> {
+        match self {
+            Self::Cassandra => cassandra::folders(&workspace::target_dir()),
+            _ => kafka::folders(&workspace::target_dir()),
+        }
+    }
+
+    /// Starts it; returns where it listens.
+    fn up(self, arguments: &UpArguments) -> Result<String> {
+        let folder = arguments.place.folder(self)?;
+        match self {
+            Self::Cassandra => cassandra::up(&folder, arguments.keep),
+            _ => kafka::up(&kafka::Options { folder, brokers: arguments.brokers, keep: arguments.keep }),
+        }
+    }
+
+    /// Stops it; returns where it listened, if it ran.
+    fn down(self, folder: &Path) -> Result<Option<String>> {
+        if self == Self::Cassandra {
+            return cassandra::down(folder);
+        }
+        Ok(match kafka::down(folder)? {
+            kafka::Stopped::Stopped(address) => Some(address),
+            kafka::Stopped::WasNotRunning => None,
+        })
+    }
 }
 
 /// This cannot be had here or now: exit code 2.
@@ -93,37 +144,38 @@ pub fn run(action: &Action) -> Result<()> {
 }
 
 fn up(arguments: &UpArguments) -> Result<()> {
-    refuse_later(&arguments.servers)?;
+    let servers = chosen(&arguments.servers, &arguments.place)?;
     process::catch_interrupts();
-    let options = kafka::Options {
-        folder: arguments.place.folder()?,
-        brokers: arguments.brokers,
-        keep: arguments.keep,
-    };
-    let address = kafka::up(&options)?;
+    let mut addresses = serde_json::Map::new();
+    for server in servers {
+        let address = server.up(arguments)?;
+        if !arguments.json {
+            println!("{} {address}", server.name());
+        }
+        addresses.insert(server.name().to_owned(), address.into());
+    }
     if arguments.json {
-        println!("{}", serde_json::json!({ "kafka": address }));
-    } else {
-        println!("kafka {address}");
+        println!("{}", serde_json::Value::Object(addresses));
     }
     Ok(())
 }
 
 fn down(arguments: &DownArguments) -> Result<()> {
-    refuse_later(&arguments.servers)?;
-    let folders = if arguments.all {
-        kafka::folders(&workspace::target_dir())
-    } else {
-        vec![arguments.place.folder()?]
+    let servers = match arguments.all && arguments.servers.is_empty() {
+        true => vec![Server::Kafka, Server::Cassandra],
+        false => chosen(&arguments.servers, &arguments.place)?,
     };
     let mut failed = 0;
-    for folder in folders {
-        match kafka::down(&folder) {
-            Ok(kafka::Stopped::Stopped(address)) => println!("kafka {address} stopped"),
-            Ok(kafka::Stopped::WasNotRunning) => println!("kafka was not running in {}", folder.display()),
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                failed += 1;
+    for server in servers {
+        let folders = if arguments.all { server.folders() } else { vec![arguments.place.folder(server)?] };
+        for folder in folders {
+            match server.down(&folder) {
+                Ok(Some(address)) => println!("{} {address} stopped", server.name()),
+                Ok(None) => println!("{} was not running in {}", server.name(), folder.display()),
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    failed += 1;
+                }
             }
         }
     }
@@ -138,37 +190,54 @@ fn status() -> Result<()> {
         let state = if kafka::probe(&address).is_ok() { "answers" } else { "does not answer" };
         println!("kafka {address} {state} (from {})", kafka::ADDRESS_VARIABLE);
     }
-    let folders = kafka::folders(&workspace::target_dir());
-    if folders.is_empty() {
+    if let Some(address) = cassandra::given_address() {
+        let state = if cassandra::probe(&address).is_ok() { "answers" } else { "does not answer" };
+        println!("cassandra {address} {state} (from {})", cassandra::ADDRESS_VARIABLE);
+    }
+    let mut lines: Vec<String> =
+        Server::Kafka.folders().iter().map(|folder| kafka::describe(folder)).collect();
+    lines.extend(Server::Cassandra.folders().iter().map(|folder| cassandra::describe(folder)));
+    if lines.is_empty() {
         println!("nothing was started");
     }
-    for folder in folders {
-        println!("{}", kafka::describe(&folder));
-    }
+    lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 
-fn refuse_later(servers: &[Server]) -> Result<()> {
-    for server in servers {
-        let name = match server {
-            Server::Kafka => continue,
-            Server::Cassandra => "cassandra",
-            Server::Registry => "registry",
-        };
-        return Err(Unavailable(format!("{name} comes with a later version; kafka is there now")).into());
+/// The servers that were asked for, Kafka without. One folder is for one of them.
+fn chosen(servers: &[Server], place: &Place) -> Result<Vec<Server>> {
+    if servers.contains(&Server::Registry) {
+        let what = "registry comes with a later version; kafka and cassandra are there now";
+        return Err(Unavailable(what.to_owned()).into());
     }
-    Ok(())
+    let mut chosen = if servers.is_empty() { vec![Server::Kafka] } else { servers.to_vec() };
+    chosen.dedup();
+    if place.dir.is_some() && chosen.len() > 1 {
+        bail!("--dir is the folder of one server; name one, or leave the folder out");
+    }
+    Ok(chosen)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn place(dir: Option<&str>) -> Place {
+        Place { name: "default".to_owned(), dir: dir.map(PathBuf::from) }
+    }
+
     #[test]
     fn servers_of_later_versions_are_refused_before_anything_starts() {
-        let error = refuse_later(&[Server::Kafka, Server::Registry]).unwrap_err();
+        let error = chosen(&[Server::Kafka, Server::Registry], &place(None)).unwrap_err();
         assert!(error.is::<Unavailable>());
-        assert_eq!(error.to_string(), "registry comes with a later version; kafka is there now");
-        assert!(refuse_later(&[Server::Kafka]).is_ok());
+        assert!(error.to_string().contains("kafka and cassandra are there now"));
+        assert_eq!(chosen(&[], &place(None)).unwrap(), [Server::Kafka]);
+    }
+
+    #[test]
+    fn one_folder_is_for_one_server() {
+        let both = [Server::Kafka, Server::Cassandra];
+        assert_eq!(chosen(&both, &place(None)).unwrap(), both);
+        assert!(chosen(&both, &place(Some("/a"))).unwrap_err().to_string().contains("one server"));
     }
 }

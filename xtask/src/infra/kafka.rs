@@ -5,38 +5,42 @@
 //! its settings, data, log and a `broker.json` that says what runs, so that [`down`] stops that and nothing else; of
 //! several brokers each has a folder of its own within it. [`Ensemble`] is for tests that kill brokers.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use std::{env, iter};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::Unavailable;
+use super::daemon::{READY_LIMIT, READY_POLL_INTERVAL, STOP_PATIENCE};
+use super::jars::Jars;
+use super::record::{Kind, Record, Runner};
+use super::{Unavailable, instance};
 use crate::process;
 
 mod broker;
-mod container;
+pub(super) mod container;
 mod ensemble;
-mod jars;
 mod node;
 mod ports;
 mod probe;
-mod record;
 mod settings;
 
 pub use broker::Broker;
 pub use ensemble::Ensemble;
 pub use probe::probe;
-use record::{Record, Runner};
 
 /// The environment variable with the bootstrap address of a broker to test against.
 pub const ADDRESS_VARIABLE: &str = "MILLRACE_TEST_KAFKA";
 
-/// A cold JVM on a busy machine takes half a minute; the usual start takes two seconds.
-const READY_LIMIT: Duration = Duration::from_secs(120);
-const READY_POLL_INTERVAL: Duration = Duration::from_millis(100);
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// What runs a broker.
+pub(super) const KIND: Kind = Kind {
+    name: "kafka",
+    file: "broker.json",
+    main_class: "kafka.Kafka",
+    settings_file: "server.properties",
+};
+
+const JARS: Jars =
+    Jars { server: KIND.name, pom: include_str!("../../../infra/kafka/pom.xml"), size: "44 MB" };
 
 /// How to start an instance.
 #[derive(Debug, Clone)]
@@ -60,32 +64,20 @@ pub enum Stopped {
 
 /// The folder of the named instance; names are letters, digits, `-` and `_`, and `libs` is taken by the jars.
 pub fn folder(target_dir: &Path, name: &str) -> Result<PathBuf> {
-    let allowed = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
-    if name.is_empty() || !name.chars().all(allowed) || name == jars::FOLDER_NAME {
-        bail!("'{name}' cannot name a broker: letters, digits, - and _, and not '{}'", jars::FOLDER_NAME);
-    }
-    Ok(home(target_dir).join(name))
+    instance::folder(target_dir, KIND.name, name)
 }
 
 /// The folders of all named instances, in order of name.
 pub fn folders(target_dir: &Path) -> Vec<PathBuf> {
-    let mut folders = subfolders(&home(target_dir));
+    let mut folders = instance::subfolders(&instance::home(target_dir, KIND.name));
     folders.retain(|folder| !broker_folders(folder).is_empty());
     folders
 }
 
 /// Where brokers of an instance were started: its own folder, or one within it for each.
 fn broker_folders(folder: &Path) -> Vec<PathBuf> {
-    let all = iter::once(folder.to_owned()).chain(subfolders(folder));
-    all.filter(|folder| Record::path(folder).exists()).collect()
-}
-
-fn subfolders(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut folders: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-    folders.sort();
-    folders
+    let all = iter::once(folder.to_owned()).chain(instance::subfolders(folder));
+    all.filter(|folder| Record::path(&KIND, folder).exists()).collect()
 }
 
 /// The broker that the environment names, if it does.
@@ -102,9 +94,7 @@ pub fn up(options: &Options) -> Result<String> {
         probe_given(&address)?;
         return Ok(address);
     }
-    fs::create_dir_all(&options.folder)
-        .with_context(|| format!("cannot make {}", options.folder.display()))?;
-    let _one_at_a_time = lock(&options.folder)?;
+    let _one_at_a_time = instance::lock(&options.folder)?;
     if let Some(address) = running(options)? {
         progress(&format!("already running on {address}"));
         return Ok(address);
@@ -123,7 +113,7 @@ pub fn up(options: &Options) -> Result<String> {
 fn running(options: &Options) -> Result<Option<String>> {
     let mut addresses = Vec::new();
     for folder in broker_folders(&options.folder) {
-        let Some(record) = Record::read(&folder)? else { continue };
+        let Some(record) = Record::read(&KIND, &folder)? else { continue };
         if !record.runs(&folder) || probe(&record.address).is_err() {
             return Ok(None);
         }
@@ -138,7 +128,7 @@ pub fn prepare() -> Result<()> {
         return probe_given(&address);
     }
     match source(1)? {
-        Source::Jars => jars::ensure().map(|_| ()),
+        Source::Jars => JARS.ensure().map(|_| ()),
         Source::Container => Ok(()),
     }
 }
@@ -146,11 +136,11 @@ pub fn prepare() -> Result<()> {
 /// The same for an [`Ensemble`], which is always of our own.
 pub fn prepare_ensemble() -> Result<()> {
     jars_or_unavailable()?;
-    jars::ensure().map(|_| ())
+    JARS.ensure().map(|_| ())
 }
 
 fn jars_or_unavailable() -> Result<()> {
-    let Some(missing) = jars::missing() else { return Ok(()) };
+    let Some(missing) = JARS.missing() else { return Ok(()) };
     Err(Unavailable(format!("brokers that can be killed need a JVM here: {missing}")).into())
 }
 
@@ -161,7 +151,7 @@ enum Source {
 }
 
 fn source(brokers: u32) -> Result<Source> {
-    let Some(no_jars) = jars::missing() else { return Ok(Source::Jars) };
+    let Some(no_jars) = JARS.missing() else { return Ok(Source::Jars) };
     if brokers > 1 {
         return Err(Unavailable(format!("{brokers} brokers need a JVM here: {no_jars}")).into());
     }
@@ -182,7 +172,7 @@ pub fn down(folder: &Path) -> Result<Stopped> {
     if !folder.exists() {
         return Ok(Stopped::WasNotRunning);
     }
-    let _one_at_a_time = lock(folder)?;
+    let _one_at_a_time = instance::lock(folder)?;
     let addresses = stop_all(folder)?;
     Ok(if addresses.is_empty() { Stopped::WasNotRunning } else { Stopped::Stopped(addresses.join(",")) })
 }
@@ -198,7 +188,7 @@ pub fn describe(folder: &Path) -> String {
 }
 
 fn describe_broker(folder: &Path) -> String {
-    match Record::read(folder) {
+    match Record::read(&KIND, folder) {
         Ok(Some(record)) if record.runs(folder) => {
             let state = if probe(&record.address).is_ok() { "ready" } else { "runs but does not answer" };
             format!("{} {state}, {}", record.address, record.runner)
@@ -209,30 +199,18 @@ fn describe_broker(folder: &Path) -> String {
     }
 }
 
-fn home(target_dir: &Path) -> PathBuf {
-    target_dir.join("infra/kafka")
-}
-
-/// Two callers at once must not both start a broker. The lock's descriptor is close-on-exec: the broker never has it.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
-}
-
 /// Stops every broker of an instance; returns the addresses of those that ran.
 fn stop_all(folder: &Path) -> Result<Vec<String>> {
     let mut addresses = Vec::new();
     for folder in broker_folders(folder) {
-        let Some(record) = Record::read(&folder)? else { continue };
+        let Some(record) = Record::read(&KIND, &folder)? else { continue };
         let ran = record.runs(&folder);
         match &record.runner {
             Runner::Process { pid } if ran => process::stop_group(*pid, STOP_PATIENCE)?,
             Runner::Process { .. } => {}
             Runner::Container { project } => container::down(project, &folder)?,
         }
-        Record::remove(&folder)?;
+        Record::remove(&KIND, &folder)?;
         if ran {
             addresses.push(record.address);
         }
@@ -249,19 +227,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stay_inside_the_build_folder() {
-        let target = Path::new("/build");
-        assert_eq!(folder(target, "ci").unwrap(), Path::new("/build/infra/kafka/ci"));
-        for name in ["", "..", "a/b", "libs"] {
-            assert!(folder(target, name).is_err(), "{name}");
-        }
-    }
-
-    #[test]
     fn stopping_leaves_alone_a_process_that_took_over_the_pid() {
         let dir = tempfile::tempdir().unwrap();
         let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let record = Record {
+            kind: &KIND,
             runner: Runner::Process { pid: other.id().cast_signed() },
             address: "127.0.0.1:1".to_owned(),
             controller_port: None,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::record::{Record, Runner};
-use super::{READY_POLL_INTERVAL, probe, progress};
+use super::{KIND, READY_POLL_INTERVAL, probe, progress};
+use crate::infra::record::{Record, Runner};
 use crate::{process, workspace};
 
 /// The image may have to be pulled first.
@@ -37,6 +37,7 @@ pub(super) fn up(folder: &Path, limit: Duration) -> Result<String> {
     let port = TcpListener::bind(("127.0.0.1", 0)).context("no free loopback port")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
     let record = Record {
+        kind: &KIND,
         runner: Runner::Container { project: project.clone() },
         address: address.clone(),
         controller_port: None,
@@ -49,7 +50,7 @@ pub(super) fn up(folder: &Path, limit: Duration) -> Result<String> {
     let ready = process::run_bounded(&mut command, COMPOSE_LIMIT, &log).and_then(|()| wait(&address, limit));
     if let Err(error) = ready {
         down(&project, folder)?;
-        Record::remove(folder)?;
+        Record::remove(&KIND, folder)?;
         return Err(error);
     }
     Ok(address)
@@ -61,7 +62,7 @@ pub(super) fn down(project: &str, folder: &Path) -> Result<()> {
     process::run_bounded(&mut command, COMPOSE_LIMIT, &folder.join("down.log"))
 }
 
-pub(super) fn runs(project: &str, _folder: &Path) -> bool {
+pub(in crate::infra) fn runs(project: &str, _folder: &Path) -> bool {
     let output = compose(project).args(["ps", "--quiet", "kafka"]).stdin(Stdio::null()).output();
     output.is_ok_and(|output| output.status.success() && !output.stdout.trim_ascii().is_empty())
 }

@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 
 use super::node::Node;
 use super::ports::Ports;
-use super::record::Record;
-use super::{down, folder, jars, jars_or_unavailable, progress};
+use super::{JARS, KIND, down, folder, jars_or_unavailable, progress};
+use crate::infra::record::Record;
 use crate::{process, workspace};
 
 /// Free ports are only free until somebody else takes them.
@@ -37,7 +37,7 @@ impl Ensemble {
     pub(super) fn start_in(folder: &Path, brokers: u32, keep: bool) -> Result<Self> {
         ensure!((1..=9).contains(&brokers), "{brokers} brokers: 1 to 9 can be had");
         jars_or_unavailable()?;
-        let libs = jars::ensure()?;
+        let libs = JARS.ensure()?;
         let folders: Vec<PathBuf> = match brokers {
             1 => vec![folder.to_owned()],
             _ => (1..=brokers).map(|id| folder.join(id.to_string())).collect(),
@@ -148,8 +148,10 @@ impl Ensemble {
 impl Drop for Ensemble {
     fn drop(&mut self) {
         for node in &mut self.nodes {
-            let ended =
-                node.kill().and_then(|()| Record::remove(&node.folder)).and_then(|()| node.clear_data());
+            let ended = node
+                .kill()
+                .and_then(|()| Record::remove(&KIND, &node.folder))
+                .and_then(|()| node.clear_data());
             if let Err(error) = ended {
                 eprintln!("error: broker {} in {}: {error:#}", node.id, node.folder.display());
             }

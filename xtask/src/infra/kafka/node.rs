@@ -1,16 +1,18 @@
 //! One broker process: its folder, its settings, its start and its end.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use super::ports::Ports;
-use super::record::{Record, Runner};
-use super::{READY_LIMIT, READY_POLL_INTERVAL, probe, progress, settings};
+use super::{KIND, probe, progress, settings};
+use crate::infra::daemon;
+use crate::infra::jars::class_path;
+use crate::infra::record::{Record, Runner};
 use crate::process;
 
 const FORMAT_LIMIT: Duration = Duration::from_secs(60);
@@ -70,20 +72,9 @@ impl Node {
         process::run_bounded(&mut format, FORMAT_LIMIT, &self.folder.join("format.log"))
     }
 
-    /// Removes the data of the last run. A folder that Kafka did not write is refused: `--dir` may point anywhere.
+    /// Removes the data of the last run.
     pub(super) fn clear_data(&self) -> Result<()> {
-        let data_dir = self.data_dir();
-        let mut entries = match fs::read_dir(&data_dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", data_dir.display())),
-        };
-        let looks_like_kafka =
-            data_dir.join("meta.properties").exists() || data_dir.join("bootstrap.checkpoint").exists();
-        if !looks_like_kafka && entries.next().is_some() {
-            bail!("{} holds something that is not a broker's data: remove it yourself", data_dir.display());
-        }
-        fs::remove_dir_all(&data_dir).with_context(|| format!("cannot remove {}", data_dir.display()))
+        daemon::clear_data("kafka", &self.data_dir(), &["meta.properties", "bootstrap.checkpoint"])
     }
 
     /// Starts the process and notes it, so that `down` finds it whatever happens to us.
@@ -101,6 +92,7 @@ impl Node {
             .arg(self.properties());
         let child = process::spawn_daemon(&mut broker, &log)?;
         let record = Record {
+            kind: &KIND,
             runner: Runner::Process { pid: child.id().cast_signed() },
             address: self.address(),
             controller_port: Some(self.ports.controller),
@@ -111,31 +103,13 @@ impl Node {
 
     /// Waits until it serves clients and knows of at least so many brokers.
     pub(super) fn wait_until_ready(&mut self, brokers: u32) -> Result<()> {
-        let (started, log, address) = (Instant::now(), self.log_file(), self.address());
-        let mut next_note = Duration::from_secs(5);
-        let said = || format!("the end of {}:\n{}", log.display(), process::tail(&log, 20));
-        loop {
-            process::check_interrupt()?;
-            let child = self.child.as_mut().context("it was not started")?;
-            if let Some(status) = child.try_wait()? {
-                bail!("the broker ended while starting ({status}); {}", said());
-            }
+        let (log, address) = (self.log_file(), self.address());
+        let child = self.child.as_mut().context("it was not started")?;
+        daemon::wait_until_ready("kafka", child, &address, &log, || {
             // The log line comes last in the broker's start; the answer proves that clients are served.
             let has_started = process::tail(&log, 200).contains("Kafka Server started");
-            let waited = started.elapsed();
-            if has_started && probe::brokers(&address).is_ok_and(|known| known >= brokers) {
-                progress(&format!("{address} ready after {:.1} s", waited.as_secs_f32()));
-                return Ok(());
-            }
-            if waited >= READY_LIMIT {
-                bail!("the broker is not ready after {} s; {}", waited.as_secs(), said());
-            }
-            if waited >= next_note {
-                progress(&format!("still starting after {} s", waited.as_secs()));
-                next_note += Duration::from_secs(5);
-            }
-            thread::sleep(READY_POLL_INTERVAL);
-        }
+            has_started && probe::brokers(&address).is_ok_and(|known| known >= brokers)
+        })
     }
 
     pub(super) fn pid(&self) -> Option<i32> {
@@ -161,24 +135,5 @@ impl Node {
     /// Leaves the process to whoever reads the record.
     pub(super) fn leave_running(&mut self) {
         self.child = None;
-    }
-}
-
-fn class_path(libs: &Path) -> String {
-    format!("{}/*", libs.display())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_that_is_not_a_brokers_is_never_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let node = Node::new(1, dir.path().to_owned(), Ports { broker: 1, controller: 2 });
-        fs::create_dir(node.data_dir()).unwrap();
-        fs::write(node.data_dir().join("thesis.txt"), "years of work").unwrap();
-        assert!(node.clear_data().unwrap_err().to_string().contains("not a broker's data"));
-        assert!(node.data_dir().join("thesis.txt").exists());
     }
 }
