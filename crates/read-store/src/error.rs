@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use schemas::{ErrorCode, Retry};
+use service_kit::Millis;
 
 use crate::{Source, Table};
 
@@ -26,6 +27,28 @@ pub enum Error {
         expected: u64,
         /// The format found.
         found: u64,
+    },
+    /// The settings cannot be right.
+    #[error("the read store's configuration is refused: {reason}")]
+    Config {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The keyspace was migrated by a newer program.
+    #[error(
+        "the read models' keyspace has migration {found}, this program knows {known}; use the newer program, or another keyspace"
+    )]
+    FormatOfNewer {
+        /// The newest migration found.
+        found: i32,
+        /// The newest that this program has.
+        known: i32,
+    },
+    /// Another process changes the schema, or died while it did.
+    #[error("another process has been changing the read models' schema for {} ms; if it died, its lock goes by itself", waited.duration().as_millis())]
+    SchemaLocked {
+        /// How long was waited.
+        waited: Millis,
     },
     /// A key that no store takes.
     #[error("{key:?} cannot be a key: {reason}")]
@@ -83,7 +106,9 @@ impl Error {
     /// Whether doing it again can help.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::FolderLocked { .. } | Self::Backend { .. } => Retry::AfterBackoff,
+            Self::FolderLocked { .. } | Self::SchemaLocked { .. } | Self::Backend { .. } => {
+                Retry::AfterBackoff
+            }
             _ => Retry::Never,
         }
     }

@@ -1,8 +1,8 @@
 //! Document tables for read models: `(table, partition key, sort key) → JSON document`, written by projectors, read by
 //! the query API.
 //!
-//! [`ReadStore`] is what both program against; [`FjallStore`] keeps its promises in one folder of one process. The
-//! same functions ([`contract`]) are run on every backend. This crate stores bytes: it
+//! [`ReadStore`] is what both program against; [`FjallStore`] keeps its promises in one folder of one process, [`CqlStore`]
+//! on a Cassandra or ScyllaDB. The same functions ([`contract`]) are run on every backend. This crate stores bytes: it
 //! knows neither events nor what a document says, and it is not a database of record. Everything here can be rebuilt
 //! from the log.
 //!
@@ -32,6 +32,7 @@
 
 mod change;
 pub mod contract;
+mod cql_store;
 mod error;
 mod fjall_store;
 mod row;
@@ -39,6 +40,7 @@ mod store;
 mod table;
 
 pub use change::{Change, ChangeBatch, Checkpoint};
+pub use cql_store::{Consistency, CqlConfig, CqlStore};
 pub use error::Error;
 pub use fjall_store::{FjallConfig, FjallStore};
 pub use row::{Row, RowKey, Source};
