@@ -58,7 +58,13 @@ impl App {
                 "add commands-api to the parts: no other process can decide commands on this folder",
             ));
         }
-        let parts = Parts::of(&config.parts);
+        if config.has_cql() && !config.is_kafka() {
+            return Err(report::hinted(
+                "views are on a CQL server only in the kafka shape (--cql without --kafka)",
+                "leave --cql out: an embedded shop keeps its views in its data folder",
+            ));
+        }
+        let parts = Parts::of(&config.parts, config.has_cql());
         start(config, parts).await
     }
 
@@ -70,7 +76,8 @@ impl App {
                 "an embedded log belongs to one process: `millrace up` serves all of its parts",
             ));
         }
-        start(config, Parts::one(part)).await
+        let parts = Parts::one(part, config.has_cql());
+        start(config, parts).await
     }
 }
 
@@ -206,8 +213,8 @@ impl Starting {
             documents.push(serde_json::to_value(commands_api::openapi())?);
         }
         let progress = match parts.views {
-            Some(folder) => {
-                let views = read_side::start(config, &log, folder, tasks, &health, shutdown).await?;
+            Some(part) => {
+                let views = read_side::start(config, &log, &part, tasks, &health, shutdown).await?;
                 if parts.queries {
                     router = router.merge(views.router(config));
                     documents.push(serde_json::to_value(query_api::openapi())?);

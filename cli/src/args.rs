@@ -43,14 +43,16 @@ pub(crate) enum Command {
 /// Start the whole platform in one process and serve it until Ctrl-C
 ///
 /// Commands and queries are served under one address. Without --kafka the log lives in DIR/log, and nothing else is
-/// needed. With --kafka the log is a Kafka cluster; DIR then holds only what can be rebuilt from it.
+/// needed. With --kafka the log is a Kafka cluster; DIR then holds only what can be rebuilt from it. With --cql the views are
+/// on a CQL server, where every node reads the same ones.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Parts, all by default; --parts runs some of them (config key `parts`, MILLRACE_PARTS):
   commands-api      decides commands
   projector         follows the log into its views
   process-managers  carries orders from placed to delivered
-  query-api         answers queries; brings the projector with it
+  query-api         answers queries; brings the projector with it, unless the views are on a
+                    CQL server
 
 Folders in DIR:
   log                              the embedded log: this is the data
@@ -84,9 +86,10 @@ Parts:
   process-managers  carries orders from placed to delivered; submits to --commands-url
   query-api         answers queries
 
-Views are local files in this version, and a folder belongs to one process. So `serve query-api`
-runs a projector of its own into DIR/query-views; a separate `serve projector` keeps DIR/views
-and answers no queries.
+With --cql the views are on a CQL server: `serve projector` fills them, any number of `serve query-api`
+read them. Without it they are local files, and a folder belongs to one process: `serve query-api` runs a
+projector of its own into DIR/query-views; a separate `serve projector` keeps DIR/views and answers no
+queries.
 
 Callers may use any commands-api: a node passes a command on to the one that owns its shard. Nodes on
 several machines need the same installation_secret (MILLRACE_INSTALLATION_SECRET), and an --advertise
@@ -140,6 +143,9 @@ pub(crate) struct PlatformArgs {
     pub(crate) advertise: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    /// CQL servers (ScyllaDB, Cassandra) for the views, comma-separated host:port; needs --kafka [default: views in DIR]
+    #[arg(long, value_name = "HOST:PORT", env = "MILLRACE_CQL")]
+    pub(crate) cql: Option<String>,
     /// Print the configuration that would be used, as TOML, and exit
     #[arg(long)]
     pub(crate) dump_config: bool,
@@ -168,6 +174,7 @@ impl PlatformArgs {
             data_dir: self.data_dir.clone(),
             listen: self.listen,
             advertise: self.advertise.clone(),
+            cql: self.cql.clone(),
             ..self.log.flags()
         }
     }
@@ -302,7 +309,7 @@ mod tests {
 
     #[test]
     fn help_names_every_flag_with_its_variable_and_default() {
-        let platform = ["data-dir", "listen", "kafka", "namespace", "partitions", "config"];
+        let platform = ["data-dir", "listen", "kafka", "cql", "namespace", "partitions", "config"];
         for command in ["up", "serve"] {
             let help = help(&[command]);
             for flag in platform {

@@ -11,6 +11,7 @@ use event_log::{EmbeddedConfig, KafkaConfig, LogConfig};
 use process_managers::{ProcessManagersConfig, SandboxConfig};
 use projections::ProjectorConfig;
 use query_api::QueryConfig;
+use read_store::CqlConfig;
 use serde::{Deserialize, Serialize};
 use service_kit::{HttpOptions, Layers, Millis, Secret, Shutdown};
 
@@ -34,6 +35,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Kafka's `host:port` pairs, comma-separated; empty (the default): the embedded log.
     pub kafka: String,
+    /// `host:port` pairs of a CQL server (ScyllaDB, Cassandra) that has the views, comma-separated; empty (the default): they
+    /// are in the data folder. With Kafka only.
+    pub cql: String,
     /// Prefix of all topics. `millrace` by default.
     pub namespace: String,
     /// Partitions of every topic, fixed when the log is made; 0 (the default): 2 for a new log, what an existing
@@ -70,8 +74,10 @@ pub struct Config {
     pub host: HostConfig,
     /// The commands API's limits and rules.
     pub commands_api: CommandsApiConfig,
-    /// The views' memory.
+    /// The memory of views in the data folder.
     pub views: ViewsSection,
+    /// How views are kept on a CQL server. Its keyspace is named as the namespace unless it says another one.
+    pub cql_store: CqlConfig,
     /// The projector's limits.
     pub projector: ProjectorConfig,
     /// The query API's limits.
@@ -88,6 +94,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./millrace-data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             kafka: String::new(),
+            cql: String::new(),
             namespace: "millrace".to_owned(),
             partitions: 0,
             parts: Part::ALL.to_vec(),
@@ -105,6 +112,7 @@ impl Default for Config {
             host: HostConfig::default(),
             commands_api: CommandsApiConfig::default(),
             views: ViewsSection::default(),
+            cql_store: CqlConfig::default(),
             projector: ProjectorConfig::default(),
             query_api: QueryConfig::default(),
             process_managers: ProcessManagersConfig::default(),
@@ -121,6 +129,7 @@ pub(crate) struct Flags {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) advertise: Option<String>,
     pub(crate) kafka: Option<String>,
+    pub(crate) cql: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) partitions: Option<u32>,
     pub(crate) parts: Option<Vec<Part>>,
@@ -146,6 +155,7 @@ impl Config {
             .set_some("listen", flags.listen.map(|address| address.to_string()))
             .set_some("advertise", flags.advertise.clone())
             .set_some("kafka", flags.kafka.clone())
+            .set_some("cql", flags.cql.clone())
             .set_some("namespace", flags.namespace.clone())
             .set_some("partitions", flags.partitions.map(i64::from))
             .set_some(
@@ -160,6 +170,21 @@ impl Config {
     /// Whether the log is Kafka's.
     pub fn is_kafka(&self) -> bool {
         !self.kafka.trim().is_empty()
+    }
+
+    /// Whether the views are on a CQL server.
+    pub fn has_cql(&self) -> bool {
+        !self.cql.trim().is_empty()
+    }
+
+    /// The CQL store's own configuration.
+    pub(crate) fn cql_store(&self) -> CqlConfig {
+        let nodes = self.cql.split(',').map(|node| node.trim().to_owned()).filter(|node| !node.is_empty());
+        let keyspace = match self.cql_store.keyspace.as_str() {
+            "" => keyspace_of(&self.namespace),
+            keyspace => keyspace.to_owned(),
+        };
+        CqlConfig { nodes: nodes.collect(), keyspace, ..self.cql_store.clone() }
     }
 
     /// Folder of the embedded log.
@@ -209,6 +234,13 @@ impl Config {
     pub(crate) fn kafka_log(&self, address: &str) -> KafkaConfig {
         self.kafka_log.config(self.log(), &self.kafka, address)
     }
+}
+
+/// The keyspace of a namespace: what a keyspace's name cannot have becomes `_`.
+fn keyspace_of(namespace: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let name: String = namespace.chars().map(allowed).collect();
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("ks_{name}") }
 }
 
 /// The only switch that is a variable too: what counts as on for the flag counts here.
@@ -296,6 +328,21 @@ mod tests {
 
         let plain = service_kit::dump_config(&Config::default()).unwrap();
         assert_eq!(service_kit::ConfigFile::parse::<Config>("dump", &plain).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_keyspace_is_named_as_the_namespace_unless_it_is_said() {
+        let config =
+            Config { cql: "a:1, b:2,".to_owned(), namespace: "Shop-1.eu".to_owned(), ..Config::default() };
+        let store = config.cql_store();
+        assert_eq!(
+            (store.nodes, store.keyspace.as_str()),
+            (vec!["a:1".to_owned(), "b:2".to_owned()], "shop_1_eu")
+        );
+        assert_eq!(keyspace_of("1shop"), "ks_1shop");
+        let variable = variables([("MILLRACE_CQL_STORE_KEYSPACE", "views"), ("MILLRACE_CQL", "c:3")]);
+        let config = Config::load(&Flags::default(), variable).unwrap();
+        assert_eq!((config.cql_store().keyspace.as_str(), config.has_cql()), ("views", true));
     }
 
     #[test]

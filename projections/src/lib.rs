@@ -21,6 +21,7 @@ mod customer;
 mod customer_orders;
 mod error;
 mod folder;
+mod follower;
 mod metrics;
 mod order;
 mod payment;
@@ -42,6 +43,7 @@ pub use customer_orders::{
     CustomerMoney, CustomerOrder, CustomerOrders, CustomerOrdersDocument, OrdersOfCustomer,
 };
 pub use error::{Error, FoldError};
+pub use follower::Follower;
 pub use metrics::describe as describe_metrics;
 pub use order::{Cancellation, OrderDocument, OrderLineDocument, Orders};
 pub use payment::{Decline, Movement, MovementStatus, PaymentDocument, PaymentStatus, Payments};

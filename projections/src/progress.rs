@@ -71,6 +71,21 @@ pub struct Behind {
 impl Progress {
     /// Nothing applied yet. `topics` and `partitions` are those of the log.
     pub fn new(topics: Topics, partitions: u32, catalogue: &Catalogue) -> Self {
+        let status = |partition| PartitionStatus {
+            partition,
+            state: PartitionState::Starting,
+            lag_events: 0,
+            lag_seconds: 0,
+        };
+        Self::with(topics, partitions, catalogue, (0..partitions).map(status).collect())
+    }
+
+    /// As [`Progress::new`], of projectors that run elsewhere: nothing is known of them.
+    pub(crate) fn of_others(topics: Topics, partitions: u32, catalogue: &Catalogue) -> Self {
+        Self::with(topics, partitions, catalogue, Vec::new())
+    }
+
+    fn with(topics: Topics, partitions: u32, catalogue: &Catalogue, states: Vec<PartitionStatus>) -> Self {
         let tables = catalogue
             .tables()
             .map(|(table, aggregates)| {
@@ -78,14 +93,7 @@ impl Progress {
                 (table, TableProgress { topics, applied: watch::Sender::new(BTreeMap::new()) })
             })
             .collect();
-        let status = |partition| PartitionStatus {
-            partition,
-            state: PartitionState::Starting,
-            lag_events: 0,
-            lag_seconds: 0,
-        };
-        let states = Mutex::new((0..partitions).map(status).collect());
-        Self(Arc::new(Inner { topics, partitions, tables, states }))
+        Self(Arc::new(Inner { topics, partitions, tables, states: Mutex::new(states) }))
     }
 
     /// The topics of the log.
@@ -185,7 +193,7 @@ impl Progress {
         tables.any(|table| table.topics.iter().any(|known| **known == *topic))
     }
 
-    /// Every partition's projector.
+    /// Every partition's projector; none where they run elsewhere.
     pub fn statuses(&self) -> Vec<PartitionStatus> {
         self.0.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -23,6 +23,8 @@ pub struct ProjectorConfig {
     pub cache_rows_max: usize,
     /// How long a read waits for an event before it looks whether to stop. 200 ms by default.
     pub read_timeout_ms: Millis,
+    /// How often a process that only answers queries reads how far the projectors elsewhere are. 100 ms by default.
+    pub poll_interval_ms: Millis,
     /// How often the lag is measured. 1,000 ms by default.
     pub lag_interval_ms: Millis,
     /// A partition whose loop has not gone round for so long is no longer healthy. 60,000 ms by default.
@@ -37,6 +39,7 @@ impl Default for ProjectorConfig {
             batch_events_max: 2_000,
             cache_rows_max: 1_000,
             read_timeout_ms: Millis::new(200),
+            poll_interval_ms: Millis::new(100),
             lag_interval_ms: Millis::new(1_000),
             stalled_after_ms: Millis::new(60_000),
             backoff: Backoff {

@@ -15,7 +15,7 @@ pub enum Part {
     Projector,
     /// The process managers, submitting over HTTP.
     ProcessManagers,
-    /// The HTTP routes for queries, over views of its own.
+    /// The HTTP routes for queries: over views of its own, or over those on a CQL server that a projector fills.
     QueryApi,
 }
 
@@ -43,21 +43,31 @@ pub(super) struct Parts {
     pub(super) commands: bool,
     pub(super) process_managers: bool,
     pub(super) queries: bool,
-    /// The folder of the views, where a projector runs. A folder belongs to one process, so parts that may run beside
-    /// each other on one machine have different ones.
-    pub(super) views: Option<&'static str>,
+    /// The views, where they are filled or read.
+    pub(super) views: Option<Views>,
     alone: bool,
 }
 
+/// The views of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Views {
+    /// Their folder, unless they are on a CQL server. A folder belongs to one process, so parts that may run beside each
+    /// other on one machine have different ones.
+    pub(super) folder: &'static str,
+    /// Whether this process is one that fills them, wherever they are. Those in a folder nobody else can fill.
+    pub(super) projects: bool,
+}
+
 impl Parts {
-    /// The named parts in one process that has the data folder for itself. Queries bring the projector with them: their
+    /// The named parts in one process that has the data folder for itself. Queries bring the projector with them where the
     /// views are of this process.
-    pub(super) fn of(parts: &[Part]) -> Self {
+    pub(super) fn of(parts: &[Part], has_cql: bool) -> Self {
         let has = |part| parts.contains(&part);
         let has_views = has(Part::Projector) || has(Part::QueryApi);
+        let projects = has(Part::Projector) || (has_views && !has_cql);
         let names = [
             ("commands-api", has(Part::CommandsApi)),
-            ("projector", has_views),
+            ("projector", projects),
             ("process-managers", has(Part::ProcessManagers)),
             ("query-api", has(Part::QueryApi)),
         ];
@@ -66,12 +76,12 @@ impl Parts {
             commands: has(Part::CommandsApi),
             process_managers: has(Part::ProcessManagers),
             queries: has(Part::QueryApi),
-            views: has_views.then_some("views"),
+            views: has_views.then_some(Views { folder: "views", projects }),
             alone: true,
         }
     }
 
-    pub(super) fn one(part: Part) -> Self {
+    pub(super) fn one(part: Part, has_cql: bool) -> Self {
         let none = Self {
             names: Vec::new(),
             commands: false,
@@ -82,12 +92,16 @@ impl Parts {
         };
         match part {
             Part::CommandsApi => Self { names: vec!["commands-api"], commands: true, ..none },
-            Part::Projector => Self { names: vec!["projector"], views: Some("views"), ..none },
+            Part::Projector => Self {
+                names: vec!["projector"],
+                views: Some(Views { folder: "views", projects: true }),
+                ..none
+            },
             Part::ProcessManagers => Self { names: vec!["process-managers"], process_managers: true, ..none },
             Part::QueryApi => Self {
-                names: vec!["query-api", "projector"],
+                names: if has_cql { vec!["query-api"] } else { vec!["query-api", "projector"] },
                 queries: true,
-                views: Some("query-views"),
+                views: Some(Views { folder: "query-views", projects: !has_cql }),
                 ..none
             },
         }
@@ -106,14 +120,20 @@ mod tests {
 
     #[test]
     fn a_process_runs_the_named_parts_and_what_they_need() {
-        let all = Parts::of(&Part::ALL);
+        let all = Parts::of(&Part::ALL, false);
         assert_eq!(all.names, Part::ALL.map(|part| part.to_string()));
         assert!(all.commands && all.process_managers && all.queries && all.views.is_some());
-        let commands = Parts::of(&[Part::CommandsApi]);
+        let commands = Parts::of(&[Part::CommandsApi], false);
         assert_eq!((commands.names, commands.views), (vec!["commands-api"], None));
         assert!(commands.commands && !commands.process_managers && !commands.queries);
         // Later with all parts, the folder is the same.
-        let queries = Parts::of(&[Part::QueryApi]);
+        let queries = Parts::of(&[Part::QueryApi], false);
         assert_eq!((queries.names, queries.views), (vec!["projector", "query-api"], all.views));
+        // On a CQL server somebody else may fill them.
+        let queries = Parts::of(&[Part::QueryApi], true);
+        assert_eq!((queries.names, queries.views.unwrap().projects), (vec!["query-api"], false));
+        assert!(Parts::of(&Part::ALL, true).views.unwrap().projects);
+        assert!(!Parts::one(Part::QueryApi, true).views.unwrap().projects);
+        assert!(Parts::one(Part::QueryApi, false).views.unwrap().projects);
     }
 }

@@ -1,14 +1,18 @@
 //! The read side: the views, the projector that fills them, and their HTTP routes.
+//!
+//! Views in the data folder are of one process, which fills them itself. Those on a CQL server are everybody's: a process that
+//! only answers queries reads what projectors elsewhere have written, and how far they are.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use projections::{Catalogue, Progress, Projector};
+use projections::{Catalogue, Follower, Progress, Projector};
 use query_api::QueryState;
-use read_store::{FjallConfig, FjallStore, ReadStore};
+use read_store::{CqlStore, FjallConfig, FjallStore, ReadStore};
 use service_kit::{Health, Phase, Shutdown, Tasks};
 
+use super::part::Views as ViewsPart;
 use super::{SharedLog, blocking};
 use crate::config::Config;
 
@@ -18,31 +22,49 @@ pub(super) struct Views {
     pub(super) progress: Progress,
 }
 
-/// Opens the views in `folder` of the data folder and starts to follow the log.
+/// Opens the views, and starts to follow the log or those who do.
 pub(super) async fn start(
     config: &Config,
     log: &SharedLog,
-    folder: &str,
+    part: &ViewsPart,
     tasks: &Tasks,
     health: &Health,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Views> {
-    let store = FjallConfig {
-        path: config.data_dir.join(folder),
-        cache_bytes_max: config.views.cache_bytes_max.get(),
-        memory_table_bytes_max: config.views.memory_table_bytes_max.get(),
-    };
-    let store: Arc<dyn ReadStore> =
-        Arc::new(blocking("opening the views", move || Ok(FjallStore::open(store)?)).await?);
-    let projector =
-        Projector::open(Arc::clone(log), Arc::clone(&store), Catalogue::standard(), config.projector.clone())
+    let store = open(config, part).await?;
+    let catalogue = Catalogue::standard();
+    let progress = if config.has_cql() && !part.projects {
+        let follower = Follower::open(&**log, Arc::clone(&store), catalogue, &config.projector)
             .await
-            .context("cannot start the projector")?;
-    let progress = projector.progress();
-    projector.start(tasks, health);
+            .context("cannot read how far the views are")?;
+        let progress = follower.progress();
+        follower.start(tasks, health);
+        progress
+    } else {
+        let projector =
+            Projector::open(Arc::clone(log), Arc::clone(&store), catalogue, config.projector.clone())
+                .await
+                .context("cannot start the projector")?;
+        let progress = projector.progress();
+        projector.start(tasks, health);
+        progress
+    };
     let flushed = Arc::clone(&store);
     shutdown.on(Phase::StoreProgress, "views", move || async move { flushed.flush().await });
     Ok(Views { store, progress })
+}
+
+async fn open(config: &Config, part: &ViewsPart) -> anyhow::Result<Arc<dyn ReadStore>> {
+    if config.has_cql() {
+        let store = CqlStore::open(config.cql_store()).await.context("cannot open the views")?;
+        return Ok(Arc::new(store));
+    }
+    let store = FjallConfig {
+        path: config.data_dir.join(part.folder),
+        cache_bytes_max: config.views.cache_bytes_max.get(),
+        memory_table_bytes_max: config.views.memory_table_bytes_max.get(),
+    };
+    Ok(Arc::new(blocking("opening the views", move || Ok(FjallStore::open(store)?)).await?))
 }
 
 impl Views {

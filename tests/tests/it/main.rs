@@ -5,6 +5,7 @@ mod brokers;
 mod checkout;
 mod cluster;
 mod cluster_history;
+mod cql_views;
 mod crash;
 mod crash_history;
 mod crash_import;

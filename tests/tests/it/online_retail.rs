@@ -12,6 +12,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The two weeks that the program brings with it.
+pub(crate) fn sample() -> PathBuf {
+    root().join("cli/sample/online-retail-two-weeks.csv.gz")
+}
+
 /// What the script that shares no code with us computes: totals, and per SKU opening and final stock.
 fn expectation(file: &Path, skus: &Path) -> Option<Value> {
     let script = root().join("tests/expect_online_retail.py");
@@ -33,27 +38,26 @@ async fn import(app: &TestApp, file: &Path) -> Value {
 }
 
 /// Imports the file, twice, into a fresh shop, and compares every figure with the expectation.
-async fn imports_as_expected(shape: Shape, file: &Path) {
+pub(crate) async fn imports_as_expected(app: &TestApp, file: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let skus_file = folder.path().join("skus.json");
     let Some(expected) = expectation(file, &skus_file) else { return };
-    let app = start(shape).await;
-    let first = import(&app, file).await;
+    let first = import(app, file).await;
     let figures = expected.as_object().unwrap();
     assert_eq!(figures.len(), 14);
     for (name, value) in figures {
         assert_eq!(&first[name], value, "{name}");
     }
-    let report = verify_settled(&app).await;
+    let report = verify_settled(app).await;
     assert_eq!(report["on_hand_units"], expected["on_hand_units"]);
     assert_eq!(report["delivered_orders"], expected["orders"]);
 
-    let second = import(&app, file).await;
+    let second = import(app, file).await;
     assert_eq!(second["new_events"], 0, "a second import changes nothing: {second}");
     for (name, value) in figures {
         assert_eq!(&second[name], value, "{name}, second import");
     }
-    let again = verify_settled(&app).await;
+    let again = verify_settled(app).await;
     // Events, not records: a process manager's no-op may still be noted in the outcomes while the log counts as settled.
     assert_eq!(again["events"], report["events"], "a second import adds no event");
 
@@ -89,7 +93,7 @@ async fn imports_as_expected(shape: Shape, file: &Path) {
 #[tokio::test]
 async fn two_weeks_of_a_real_shop_import_as_an_independent_reading_says() {
     for shape in Shape::all() {
-        imports_as_expected(shape, &root().join("cli/sample/online-retail-two-weeks.csv.gz")).await;
+        imports_as_expected(&start(shape).await, &sample()).await;
     }
 }
 
@@ -100,6 +104,6 @@ async fn ten_months_of_a_real_shop_import_as_an_independent_reading_says() {
         return;
     };
     for shape in Shape::all() {
-        imports_as_expected(shape, Path::new(&file)).await;
+        imports_as_expected(&start(shape).await, Path::new(&file)).await;
     }
 }

@@ -1,0 +1,88 @@
+//! Views on a real CQL server: filled by several projectors at once, read by processes that have none.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::{Shape, TestApp};
+
+use crate::online_retail::{imports_as_expected, sample};
+use crate::shop::{PROGRAM, stock_up};
+
+/// Kafka and a CQL server, where both are at hand.
+fn servers() -> Option<(Shape, String)> {
+    let Ok(cql) = std::env::var("MILLRACE_TEST_CQL") else {
+        println!("skipped: MILLRACE_TEST_CQL is not set");
+        return None;
+    };
+    Some((Shape::kafka()?, cql))
+}
+
+async fn queries(shape: &Shape, cql: &str) -> TestApp {
+    TestApp::start_part(PROGRAM, shape.clone(), "query-api", &["--cql", cql]).await
+}
+
+/// Everything under a path, page after page.
+async fn all(app: &TestApp, path: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app.get(&format!("{path}?limit=500{cursor}")).await.ok();
+        items.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+#[tokio::test]
+async fn projectors_that_overtake_each_other_and_die_leave_one_truth_on_a_cql_server() {
+    let Some((shape, cql)) = servers() else { return };
+    let app = TestApp::start_with(PROGRAM, shape.clone(), &["--cql", &cql]).await;
+    let mut other = TestApp::start_part(PROGRAM, shape.clone(), "projector", &["--cql", &cql]).await;
+    // It is killed, and asleep while the first one overtakes it, again and again.
+    let disturbance = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            other.kill();
+            other.launch().await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            other.freeze();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            other.thaw();
+        }
+    };
+    let file = sample();
+    tokio::select! {
+        () = imports_as_expected(&app, &file) => {}
+        () = disturbance => {}
+    }
+    drop(other);
+
+    // Without the projectors, what they wrote is all there is.
+    let (stock, products) = (all(&app, "/v1/stock").await, all(&app, "/v1/products").await);
+    let totals = app.get("/v1/reports/totals").await.ok();
+    drop(app);
+    let reader = queries(&shape, &cql).await;
+    assert_eq!(all(&reader, "/v1/stock").await, stock);
+    assert_eq!(all(&reader, "/v1/products").await, products);
+    assert_eq!(reader.get("/v1/reports/totals").await.ok(), totals);
+    assert!(!stock.is_empty() && !products.is_empty());
+}
+
+#[tokio::test]
+async fn a_process_without_a_projector_waits_for_the_position_that_is_asked_of_it() {
+    let Some((shape, cql)) = servers() else { return };
+    let app = TestApp::start_with(PROGRAM, shape.clone(), &["--cql", &cql]).await;
+    let reader = queries(&shape, &cql).await;
+    stock_up(&app, "S1", 500, 1).await;
+    for units in 2..20 {
+        let answer = app.post("/v1/stock/S1/receive", serde_json::json!({"quantity": 1})).await;
+        let position = answer.header("millrace-position").to_owned();
+        assert!(!position.is_empty(), "{answer:?}");
+        let stock = reader.get_at("/v1/stock/S1", &position).await.ok();
+        assert_eq!(stock["on_hand"], units, "{stock}");
+    }
+    let status = reader.get("/health/ready").await;
+    assert!(status.body.to_string().contains("views"), "{status:?}");
+}
