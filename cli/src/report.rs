@@ -103,8 +103,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                 "another `millrace` process has this data folder: stop it, or choose another one with --data-dir"
                     .to_owned(),
             )
-        } else if let Some(read_store::Error::Backend { .. }) = link.downcast_ref() {
-            Some("with --cql: is a CQL server listening at that address? otherwise: is the disk full or read-only?".to_owned())
+        } else if let Some(read_store::Error::Unavailable { .. }) = link.downcast_ref() {
+            Some("is a CQL server listening at the address of --cql?".to_owned())
         } else if let Some(marked) = link.downcast_ref::<RanAndFailed>() {
             hint(&marked.0)
         } else {

@@ -8,6 +8,10 @@ use service_kit::{Chain, Problem};
 pub(crate) fn store(error: read_store::Error) -> Problem {
     match error.code() {
         ErrorCode::InvalidValue => Problem::of(ErrorCode::InvalidValue).detail(error.to_string()),
+        ErrorCode::ReadModelUnavailable => {
+            tracing::warn!(error = %Chain(&error), "the read store is away");
+            Problem::of(ErrorCode::ReadModelUnavailable)
+        }
         code => {
             tracing::error!(error = %Chain(&error), "the read store failed");
             Problem::of(code).detail("the read models cannot be read at the moment")

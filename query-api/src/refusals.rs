@@ -9,8 +9,13 @@ use utoipa::IntoResponses;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::response::Response;
 
-/// Every query: its headers, path and parameters; a view that is behind; what is broken on our side.
-const A_QUERY: &[ErrorCode] = &[ErrorCode::InvalidRequest, ErrorCode::ReadModelBehind, ErrorCode::Internal];
+/// Every query: its headers, path and parameters; a view that is behind or away; what is broken on our side.
+const A_QUERY: &[ErrorCode] = &[
+    ErrorCode::InvalidRequest,
+    ErrorCode::ReadModelBehind,
+    ErrorCode::ReadModelUnavailable,
+    ErrorCode::Internal,
+];
 
 problem_codes! {
     /// `limit`, `cursor`, or another parameter is out of its range.

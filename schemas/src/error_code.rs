@@ -69,6 +69,7 @@ error_codes! {
     NotWritten = "not_written" 503 Safe "The log did not take the command; nothing was done",
     OutcomeUnknown = "outcome_unknown" 503 AfterBackoff "Whether the command took effect is not known yet; repeat it under the same id",
     ReadModelBehind = "read_model_behind" 503 AfterBackoff "The view has not reached the asked position yet",
+    ReadModelUnavailable = "read_model_unavailable" 503 AfterBackoff "The views cannot be read at the moment",
     ShuttingDown = "shutting_down" 503 AfterBackoff "This process is stopping; nothing was done",
     NotReady = "not_ready" 503 AfterBackoff "The process cannot do its work now",
     NotLive = "not_live" 503 AfterBackoff "The process makes no progress",

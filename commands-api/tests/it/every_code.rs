@@ -2,6 +2,7 @@
 //!
 //! [`produce`] matches on the closed list, so that a code without a scenario does not compile.
 
+mod away;
 mod carts;
 mod customers;
 mod goods;
@@ -34,6 +35,7 @@ async fn produce(code: ErrorCode, shop: &Shop) -> Value {
         ErrorCode::NotWritten => platform::not_written().await,
         ErrorCode::OutcomeUnknown => platform::outcome_unknown().await,
         ErrorCode::ReadModelBehind => platform::read_model_behind(shop).await,
+        ErrorCode::ReadModelUnavailable => away::read_model_unavailable(shop).await,
         ErrorCode::ShuttingDown => platform::shutting_down().await,
         ErrorCode::NotReady => platform::not_ready().await,
         ErrorCode::NotLive => platform::not_live().await,

@@ -61,8 +61,10 @@ impl CqlStore {
         if let Some(datacenter) = &config.datacenter {
             builder = builder.prefer_datacenter(datacenter.clone());
         }
-        let session =
-            builder.build().await.map_err(|error| Error::backend("connecting to the read store", error))?;
+        let session = builder
+            .build()
+            .await
+            .map_err(|error| Error::unavailable("connecting to the read store", error))?;
         keyspace::prepare(&session, &config).await?;
         let keyspace = &config.keyspace;
         let select_checkpoints = statements::prepare(
@@ -117,7 +119,7 @@ impl CqlStore {
         values: impl SerializeRow,
         of: &str,
     ) -> Result<Vec<Row>, Error> {
-        let answer = self.session.execute_unpaged(statement, values).await.map_err(reading)?;
+        let answer = self.session.execute_unpaged(statement, values).await.map_err(asking)?;
         let answer = answer.into_rows_result().map_err(reading)?;
         R::read(&answer, of)
     }
@@ -212,7 +214,7 @@ impl ReadStore for CqlStore {
 
     async fn checkpoints(&self, table: Table) -> Result<Vec<Checkpoint>, Error> {
         let values = (table.to_string(),);
-        let answer = self.session.execute_unpaged(&self.select_checkpoints, values).await.map_err(reading)?;
+        let answer = self.session.execute_unpaged(&self.select_checkpoints, values).await.map_err(asking)?;
         let answer = answer.into_rows_result().map_err(reading)?;
         let mut checkpoints = Vec::new();
         for row in answer.rows::<(&str, i32, i64)>().map_err(reading)? {
@@ -291,6 +293,10 @@ fn offset(stored: i64) -> Result<u64, Error> {
 /// CQL's limits are 32 bits wide.
 fn limit_of(limit: usize) -> i32 {
     i32::try_from(limit).unwrap_or(i32::MAX)
+}
+
+fn asking(error: scylla::errors::ExecutionError) -> Error {
+    Error::unavailable("reading the read models", error)
 }
 
 fn reading(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -76,7 +76,16 @@ pub enum Error {
         /// Which row, and what is wrong with it.
         what: String,
     },
-    /// The disk or the server failed.
+    /// The server is not there, or does not answer in time.
+    #[error("{what} failed")]
+    Unavailable {
+        /// What was done.
+        what: &'static str,
+        /// What the driver said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The disk failed, or the server said something unexpected.
     #[error("{what} failed")]
     Backend {
         /// What was done.
@@ -88,6 +97,13 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn unavailable(
+        what: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable { what, source: source.into() }
+    }
+
     pub(crate) fn backend(
         what: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -99,6 +115,7 @@ impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Key { .. } => ErrorCode::InvalidValue,
+            Self::Unavailable { .. } => ErrorCode::ReadModelUnavailable,
             _ => ErrorCode::Internal,
         }
     }
@@ -106,9 +123,10 @@ impl Error {
     /// Whether doing it again can help.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::FolderLocked { .. } | Self::SchemaLocked { .. } | Self::Backend { .. } => {
-                Retry::AfterBackoff
-            }
+            Self::FolderLocked { .. }
+            | Self::SchemaLocked { .. }
+            | Self::Unavailable { .. }
+            | Self::Backend { .. } => Retry::AfterBackoff,
             _ => Retry::Never,
         }
     }

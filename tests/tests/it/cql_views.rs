@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use testkit::{Shape, TestApp};
+use serde_json::{Value, json};
+use testkit::{Shape, TestApp, eventually};
+use xtask::infra::cassandra::Cassandra;
 
 use crate::online_retail::{imports_as_expected, sample};
-use crate::shop::{PROGRAM, stock_up};
+use crate::shop::{PROGRAM, stock_becomes, stock_up};
 
 /// Kafka and a CQL server, where both are at hand.
 fn servers() -> Option<(Shape, String)> {
@@ -77,7 +78,7 @@ async fn a_process_without_a_projector_waits_for_the_position_that_is_asked_of_i
     let reader = queries(&shape, &cql).await;
     stock_up(&app, "S1", 500, 1).await;
     for units in 2..20 {
-        let answer = app.post("/v1/stock/S1/receive", serde_json::json!({"quantity": 1})).await;
+        let answer = app.post("/v1/stock/S1/receive", json!({"quantity": 1})).await;
         let position = answer.header("millrace-position").to_owned();
         assert!(!position.is_empty(), "{answer:?}");
         let stock = reader.get_at("/v1/stock/S1", &position).await.ok();
@@ -85,4 +86,36 @@ async fn a_process_without_a_projector_waits_for_the_position_that_is_asked_of_i
     }
     let status = reader.get("/health/ready").await;
     assert!(status.body.to_string().contains("views"), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cql_server_that_dies_takes_no_command_with_it_and_the_views_go_on_by_themselves() {
+    let Some((shape, _)) = servers() else { return };
+    let mut server = Cassandra::start_own("views-die").unwrap();
+    let app = TestApp::start_with(PROGRAM, shape, &["--cql", server.address()]).await;
+    stock_up(&app, "S1", 500, 1).await;
+    stock_becomes(&app, "S1", 1, 0, 1).await;
+
+    server.kill().unwrap();
+    let mut position = String::new();
+    for _ in 0..20 {
+        let answer = app.post("/v1/stock/S1/receive", json!({"quantity": 1})).await;
+        position = answer.header("millrace-position").to_owned();
+        answer.ok();
+    }
+    let away = eventually("queries say that the views are away", || async {
+        let answer = app.get("/v1/stock/S1").await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!((away.status, &away.body["code"]), (503, &json!("read_model_unavailable")));
+    assert!(!away.header("retry-after").is_empty(), "{away:?}");
+
+    server.bring_back().unwrap();
+    let stock = eventually("the views have what was done meanwhile", || async {
+        let answer = app.get_at("/v1/stock/S1", &position).await;
+        (answer.status == 200).then_some(answer.body)
+    })
+    .await;
+    assert_eq!(stock["on_hand"], 21, "{stock}");
 }

@@ -118,7 +118,12 @@ pub(super) async fn not_live() -> Value {
 }
 
 async fn get(router: Router, path: &str) -> Value {
-    let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    answer(router, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+/// The problem that a router answers.
+pub(super) async fn answer(router: Router, request: Request<Body>) -> Value {
+    let response = router.oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     problem(Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap() })

@@ -151,7 +151,7 @@ fn qualified(statement: String, keyspace: &str) -> String {
 
 async fn query(session: &Session, text: String, values: impl SerializeRow) -> Result<QueryResult, Error> {
     let what = "changing or reading the schema of the read models";
-    session.query_unpaged(Statement::new(text), values).await.map_err(|error| Error::backend(what, error))
+    session.query_unpaged(Statement::new(text), values).await.map_err(|error| Error::unavailable(what, error))
 }
 
 fn count(answer: QueryResult) -> Result<usize, Error> {

@@ -145,6 +145,6 @@ fn partition(partition: u32) -> Result<i32, Error> {
         .map_err(|_| Error::Damaged { what: format!("partition {partition} is beyond what a log can have") })
 }
 
-fn writing(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::backend("writing the read models", error)
+fn writing(error: scylla::errors::ExecutionError) -> Error {
+    Error::unavailable("writing the read models", error)
 }

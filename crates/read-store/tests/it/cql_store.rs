@@ -120,7 +120,7 @@ fn a_server_that_is_not_there_is_a_clear_error() {
             .await
             .err()
             .unwrap();
-        assert!(matches!(error, Error::Backend { .. }), "{error}");
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         assert_eq!(error.to_string(), "connecting to the read store failed");
         assert_eq!(error.retry(), schemas::Retry::AfterBackoff);
     });

@@ -146,6 +146,7 @@ fn is_told_at_the_door(code: ErrorCode, aggregate: AggregateType) -> bool {
         | ErrorCode::ShardUnavailable
         | ErrorCode::NotWritten
         | ErrorCode::ReadModelBehind
+        | ErrorCode::ReadModelUnavailable
         | ErrorCode::ShuttingDown => true,
         ErrorCode::ProductNotFound | ErrorCode::ProductNotPriced | ErrorCode::ProductNotPublished => {
             aggregate == AggregateType::Order
