@@ -289,7 +289,9 @@ async fn an_owner_that_wakes_up_after_it_was_replaced_writes_nothing_and_fences_
     cluster.is_spread(2).await;
     load.goes_on(200).await;
     let told = load.end().await;
-    let honest = ["outcome_unknown", "not_written", "shard_unavailable", "TimedOut"];
+    // A node that slept longer than its HTTP server waits for a request (30 s) finds its connections idle for too long, and drops
+    // them with what had arrived meanwhile: the caller knows as little as after its own time-out.
+    let honest = ["outcome_unknown", "not_written", "shard_unavailable", "TimedOut", "ConnectionReset"];
     for failure in &told.failed {
         assert!(honest.iter().any(|code| failure.contains(code)), "{failure}");
     }
