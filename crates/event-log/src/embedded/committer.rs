@@ -64,9 +64,9 @@ pub(crate) fn start(store: Arc<Store>, queue: Receiver<Request>) -> Result<JoinH
 pub(super) struct Committer {
     pub(super) store: Arc<Store>,
     /// The current term of each shard opened since the start.
-    terms: HashMap<Shard, WriterTerm>,
+    pub(super) terms: HashMap<Shard, WriterTerm>,
     /// Whether the last look at the disk found it full: told once.
-    is_disk_full: bool,
+    pub(super) is_disk_full: bool,
     /// Whether the end was asked for while the database was opened again.
     pub(super) is_ending: bool,
 }

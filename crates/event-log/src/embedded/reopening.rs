@@ -69,3 +69,32 @@ impl Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::super::EmbeddedConfig;
+    use super::super::store::Store;
+    use super::*;
+    use crate::Shard;
+
+    #[test]
+    fn a_queue_that_is_never_empty_does_not_put_the_next_try_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig { path: folder.path().join("log"), ..EmbeddedConfig::default() };
+        let store = Arc::new(Store::open(config).unwrap());
+        let mut committer = Committer { store, terms: HashMap::new(), is_disk_full: false, is_ending: false };
+        let (requests, queue) = crossbeam_channel::unbounded();
+        let (answer, answers) = crossbeam_channel::unbounded();
+        let ask = || requests.send(Request::Open { shard: Shard::new(0), answer: answer.clone() }).unwrap();
+
+        ask();
+        committer.refuse_until(Some(Instant::now()), &queue, || Error::Reopening);
+        assert_eq!((queue.len(), answers.len()), (1, 0), "the time was over before it was taken");
+        committer.refuse_until(Some(Instant::now() + PAUSE_MIN), &queue, || Error::Reopening);
+        assert_eq!(queue.len(), 0);
+        assert!(matches!(answers.recv(), Ok(Err(Error::Reopening))));
+    }
+}

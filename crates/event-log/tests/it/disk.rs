@@ -97,22 +97,6 @@ fn a_disk_that_fills_up_refuses_before_it_writes_and_goes_on_when_there_is_room(
 }
 
 #[test]
-fn callers_who_never_stop_asking_do_not_keep_the_log_from_opening_itself_again() {
-    let Some(disk) = SmallDisk::mount(32) else { return };
-    let log = open(disk.path(), 0);
-    let mut appending = writer(&log);
-    disk.fill(0);
-    let failed = (0..100).any(|i| appending.append(batch(&log, &format!("full-{i}"), 60)).is_err());
-    assert!(failed && !appending.is_open());
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| writer(&log));
-        }
-        disk.make_room();
-    });
-}
-
-#[test]
 fn a_write_that_runs_out_of_room_is_unknown_and_the_log_opens_itself_again() {
     // No reserve: the write itself fails, at a different place in every round. Larger batches than the database's own
     // buffer reach the disk in part, smaller ones as a whole when the buffer is written at last.
