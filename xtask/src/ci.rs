@@ -90,6 +90,13 @@ struct Servers {
     cassandra: Cassandra,
 }
 
+impl Servers {
+    /// Of Kafka and of Cassandra.
+    fn addresses(&self) -> (&str, &str) {
+        (&self.kafka.address, self.cassandra.address())
+    }
+}
+
 fn step(lines: &mut Vec<Line>, name: &'static str, action: impl FnOnce() -> Result<Outcome>) -> Result<()> {
     println!("\n=== {name}");
     let started = Instant::now();
@@ -127,7 +134,7 @@ fn tests(servers: Option<&Servers>) -> Result<Outcome> {
     let mut command = workspace::cargo();
     // One failure doesn't hide the others: a run is long, and its report is all that the next session has.
     command.args(["test", "--workspace", "--release", "--no-fail-fast"]);
-    environment(&mut command, servers.map(|servers| (&*servers.kafka.address, servers.cassandra.address())));
+    environment(&mut command, servers.map(Servers::addresses));
     checked(&mut command, "the failed tests are named above")
 }
 
@@ -144,10 +151,7 @@ fn scripts(servers: Option<&Servers>) -> Result<Outcome> {
         println!("--- {}", script.display());
         let mut command = Command::new("python3");
         command.arg(&script).current_dir(workspace::root()).env("PYTHONDONTWRITEBYTECODE", "1");
-        environment(
-            &mut command,
-            servers.map(|servers| (&*servers.kafka.address, servers.cassandra.address())),
-        );
+        environment(&mut command, servers.map(Servers::addresses));
         checked(&mut command, "the script says what differs")?;
     }
     Ok(Outcome::Passed)

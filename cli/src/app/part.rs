@@ -44,13 +44,13 @@ pub(super) struct Parts {
     pub(super) process_managers: bool,
     pub(super) queries: bool,
     /// The views, where they are filled or read.
-    pub(super) views: Option<Views>,
+    pub(super) views: Option<ViewsPart>,
     alone: bool,
 }
 
 /// The views of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Views {
+pub(super) struct ViewsPart {
     /// Their folder, unless they are on a CQL server. A folder belongs to one process, so parts that may run beside each
     /// other on one machine have different ones.
     pub(super) folder: &'static str,
@@ -76,7 +76,7 @@ impl Parts {
             commands: has(Part::CommandsApi),
             process_managers: has(Part::ProcessManagers),
             queries: has(Part::QueryApi),
-            views: has_views.then_some(Views { folder: "views", projects }),
+            views: has_views.then_some(ViewsPart { folder: "views", projects }),
             alone: true,
         }
     }
@@ -94,14 +94,14 @@ impl Parts {
             Part::CommandsApi => Self { names: vec!["commands-api"], commands: true, ..none },
             Part::Projector => Self {
                 names: vec!["projector"],
-                views: Some(Views { folder: "views", projects: true }),
+                views: Some(ViewsPart { folder: "views", projects: true }),
                 ..none
             },
             Part::ProcessManagers => Self { names: vec!["process-managers"], process_managers: true, ..none },
             Part::QueryApi => Self {
                 names: if has_cql { vec!["query-api"] } else { vec!["query-api", "projector"] },
                 queries: true,
-                views: Some(Views { folder: "query-views", projects: !has_cql }),
+                views: Some(ViewsPart { folder: "query-views", projects: !has_cql }),
                 ..none
             },
         }

@@ -12,7 +12,7 @@ use query_api::QueryState;
 use read_store::{CqlStore, FjallConfig, FjallStore, ReadStore};
 use service_kit::{Health, Phase, Shutdown, Tasks};
 
-use super::part::Views as ViewsPart;
+use super::part::ViewsPart;
 use super::{SharedLog, blocking};
 use crate::config::Config;
 
@@ -33,20 +33,20 @@ pub(super) async fn start(
 ) -> anyhow::Result<Views> {
     let store = open(config, part).await?;
     let catalogue = Catalogue::standard();
-    let progress = if config.has_cql() && !part.projects {
-        let follower = Follower::open(&**log, Arc::clone(&store), catalogue, &config.projector)
-            .await
-            .context("cannot read how far the views are")?;
-        let progress = follower.progress();
-        follower.start(tasks, health);
-        progress
-    } else {
+    let progress = if part.projects {
         let projector =
             Projector::open(Arc::clone(log), Arc::clone(&store), catalogue, config.projector.clone())
                 .await
                 .context("cannot start the projector")?;
         let progress = projector.progress();
         projector.start(tasks, health);
+        progress
+    } else {
+        let follower = Follower::open(&**log, Arc::clone(&store), catalogue, &config.projector)
+            .await
+            .context("cannot read how far the views are")?;
+        let progress = follower.progress();
+        follower.start(tasks, health);
         progress
     };
     let flushed = Arc::clone(&store);

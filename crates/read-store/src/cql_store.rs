@@ -183,9 +183,8 @@ impl ReadStore for CqlStore {
         if limit == 0 {
             return Ok(Page { rows: Vec::new(), next: after.cloned() });
         }
-        // One more than asked for tells whether there are more.
         let wanted = limit.saturating_add(1);
-        let mut rows = match after {
+        let rows = match after {
             None => self.rows::<InTable>(&statements.scan_table, (limit_of(wanted),), "").await?,
             Some(PageCursor { partition_key, sort_key }) => {
                 check_key(partition_key)?;
@@ -202,14 +201,7 @@ impl ReadStore for CqlStore {
                 rows
             }
         };
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| has_more);
-        let next = last.map(|row| PageCursor {
-            partition_key: row.partition_key.clone(),
-            sort_key: row.sort_key.clone(),
-        });
-        Ok(Page { rows, next })
+        Ok(Page::of_one_more(rows, limit))
     }
 
     async fn checkpoints(&self, table: Table) -> Result<Vec<Checkpoint>, Error> {

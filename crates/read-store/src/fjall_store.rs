@@ -204,15 +204,8 @@ impl ReadStore for FjallStore {
             }
         };
         let end = encoding::after_prefix(prefix.clone());
-        let mut rows = self.read_range(&prefix, self.rows.range(from..end), limit.saturating_add(1))?;
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| has_more);
-        let next = last.map(|row| PageCursor {
-            partition_key: row.partition_key.clone(),
-            sort_key: row.sort_key.clone(),
-        });
-        Ok(Page { rows, next })
+        let rows = self.read_range(&prefix, self.rows.range(from..end), limit.saturating_add(1))?;
+        Ok(Page::of_one_more(rows, limit))
     }
 
     async fn checkpoints(&self, table: Table) -> Result<Vec<Checkpoint>, Error> {

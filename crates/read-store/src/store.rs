@@ -21,8 +21,8 @@ use crate::{ChangeBatch, Checkpoint, Error, Row, RowKey, Table};
 pub trait ReadStore: Send + Sync + 'static {
     /// Writes the changes, then the checkpoints.
     ///
-    /// Fails with [`Error::CheckpointBehind`] when a checkpoint would go back, with [`Error::Key`] for a key that no
-    /// store takes; nothing is written in either case.
+    /// Fails with [`Error::Key`] for a key that no store takes, and nothing is written. A batch whose checkpoint would go back
+    /// has no effect: a store that can tell fails with [`Error::CheckpointBehind`], one that cannot succeeds.
     async fn apply(&self, batch: ChangeBatch) -> Result<(), Error>;
 
     /// The row at `key`.
@@ -68,4 +68,18 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// Where to go on; none: there are no more.
     pub next: Option<PageCursor>,
+}
+
+impl Page {
+    /// The first `limit` of rows that were read with a limit of one more, which tells whether there are more.
+    pub(crate) fn of_one_more(mut rows: Vec<Row>, limit: usize) -> Self {
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| has_more);
+        let next = last.map(|row| PageCursor {
+            partition_key: row.partition_key.clone(),
+            sort_key: row.sort_key.clone(),
+        });
+        Self { rows, next }
+    }
 }

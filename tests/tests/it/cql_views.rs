@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{Shape, TestApp, eventually};
-use xtask::infra::cassandra::Cassandra;
+use xtask::infra::cassandra::{self, Cassandra};
 
 use crate::online_retail::{imports_as_expected, sample};
-use crate::shop::{PROGRAM, stock_becomes, stock_up};
+use crate::shop::{PROGRAM, all_items, stock_becomes, stock_up};
 
 /// Kafka and a CQL server, where both are at hand.
 fn servers() -> Option<(Shape, String)> {
-    let Ok(cql) = std::env::var("MILLRACE_TEST_CQL") else {
-        println!("skipped: MILLRACE_TEST_CQL is not set");
+    let Some(cql) = cassandra::given_address() else {
+        println!("skipped: {} is not set", cassandra::ADDRESS_VARIABLE);
         return None;
     };
     Some((Shape::kafka()?, cql))
@@ -20,20 +20,6 @@ fn servers() -> Option<(Shape, String)> {
 
 async fn queries(shape: &Shape, cql: &str) -> TestApp {
     TestApp::start_part(PROGRAM, shape.clone(), "query-api", &["--cql", cql]).await
-}
-
-/// Everything under a path, page after page.
-async fn all(app: &TestApp, path: &str) -> Vec<Value> {
-    let mut items = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = app.get(&format!("{path}?limit=500{cursor}")).await.ok();
-        items.extend(page["items"].as_array().unwrap().iter().cloned());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return items,
-        }
-    }
 }
 
 #[tokio::test]
@@ -61,12 +47,12 @@ async fn projectors_that_overtake_each_other_and_die_leave_one_truth_on_a_cql_se
     drop(other);
 
     // Without the projectors, what they wrote is all there is.
-    let (stock, products) = (all(&app, "/v1/stock").await, all(&app, "/v1/products").await);
+    let (stock, products) = (all_items(&app, "/v1/stock").await, all_items(&app, "/v1/products").await);
     let totals = app.get("/v1/reports/totals").await.ok();
     drop(app);
     let reader = queries(&shape, &cql).await;
-    assert_eq!(all(&reader, "/v1/stock").await, stock);
-    assert_eq!(all(&reader, "/v1/products").await, products);
+    assert_eq!(all_items(&reader, "/v1/stock").await, stock);
+    assert_eq!(all_items(&reader, "/v1/products").await, products);
     assert_eq!(reader.get("/v1/reports/totals").await.ok(), totals);
     assert!(!stock.is_empty() && !products.is_empty());
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::{Shape, TestApp};
 
-use crate::shop::{start, verify_settled};
+use crate::shop::{all_items, start, verify_settled};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -69,25 +69,16 @@ pub(crate) async fn imports_as_expected(app: &TestApp, file: &Path) {
         let opening = if opened { received["quantity"].clone() } else { 0.into() };
         assert_eq!(opening, expected["opening"], "{sku}: {first}");
     }
-    let mut seen = 0;
-    let mut cursor = String::new();
-    loop {
-        let page = app.get(&format!("/v1/stock?limit=1000{cursor}")).await.ok();
-        for stock in page["items"].as_array().unwrap() {
-            let sku = stock["sku"].as_str().unwrap();
-            assert_eq!(stock["on_hand"], skus[sku]["on_hand"], "{sku}");
-            assert_eq!(stock["reserved"], 0, "{sku}");
-            seen += 1;
-        }
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
+    let stocks = all_items(app, "/v1/stock").await;
+    for stock in &stocks {
+        let sku = stock["sku"].as_str().unwrap();
+        assert_eq!(stock["on_hand"], skus[sku]["on_hand"], "{sku}");
+        assert_eq!(stock["reserved"], 0, "{sku}");
     }
     // A SKU that never had any stock nor movement has no counters.
     let moved =
         skus.as_object().unwrap().values().filter(|sku| sku["opening"] != 0 || sku["on_hand"] != 0).count();
-    assert!(seen >= moved, "{seen} of {moved} SKUs");
+    assert!(stocks.len() >= moved, "{} of {moved} SKUs", stocks.len());
 }
 
 #[tokio::test]

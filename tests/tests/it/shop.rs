@@ -70,6 +70,20 @@ pub(crate) async fn ended(app: &TestApp, order: &str) -> Value {
     .await
 }
 
+/// Everything under a path, page after page.
+pub(crate) async fn all_items(app: &TestApp, path: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app.get(&format!("{path}?limit=1000{cursor}")).await.ok();
+        items.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
 /// Waits until the stock counters are as told.
 pub(crate) async fn stock_becomes(app: &TestApp, sku: &str, on_hand: i64, reserved: i64, available: i64) {
     let path = format!("/v1/stock/{sku}");

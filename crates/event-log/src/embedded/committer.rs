@@ -54,7 +54,7 @@ impl Request {
 
 /// Starts the commit thread.
 pub(crate) fn start(store: Arc<Store>, queue: Receiver<Request>) -> Result<JoinHandle<()>, Error> {
-    let mut committer = Committer { store, terms: HashMap::new(), is_disk_full: false, is_ending: false };
+    let mut committer = Committer::new(store);
     std::thread::Builder::new()
         .name("log-commit".to_owned())
         .spawn(move || committer.run(&queue))
@@ -64,9 +64,9 @@ pub(crate) fn start(store: Arc<Store>, queue: Receiver<Request>) -> Result<JoinH
 pub(super) struct Committer {
     pub(super) store: Arc<Store>,
     /// The current term of each shard opened since the start.
-    pub(super) terms: HashMap<Shard, WriterTerm>,
+    terms: HashMap<Shard, WriterTerm>,
     /// Whether the last look at the disk found it full: told once.
-    pub(super) is_disk_full: bool,
+    is_disk_full: bool,
     /// Whether the end was asked for while the database was opened again.
     pub(super) is_ending: bool,
 }
@@ -157,6 +157,10 @@ impl Failure {
 }
 
 impl Committer {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { store, terms: HashMap::new(), is_disk_full: false, is_ending: false }
+    }
+
     fn run(&mut self, queue: &Receiver<Request>) {
         let mut group = Group::default();
         while !self.is_ending {

@@ -72,7 +72,6 @@ impl Committer {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::sync::Arc;
 
     use super::super::EmbeddedConfig;
@@ -85,7 +84,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = EmbeddedConfig { path: folder.path().join("log"), ..EmbeddedConfig::default() };
         let store = Arc::new(Store::open(config).unwrap());
-        let mut committer = Committer { store, terms: HashMap::new(), is_disk_full: false, is_ending: false };
+        let mut committer = Committer::new(store);
         let (requests, queue) = crossbeam_channel::unbounded();
         let (answer, answers) = crossbeam_channel::unbounded();
         let ask = || requests.send(Request::Open { shard: Shard::new(0), answer: answer.clone() }).unwrap();

@@ -4,7 +4,7 @@ use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
 
-use super::{CqlConfig, SimpleSpeculativeExecutionPolicy, reading};
+use super::{CqlConfig, SimpleSpeculativeExecutionPolicy};
 use crate::{Error, Table};
 
 /// What a reader of one partition key gets.
@@ -62,7 +62,10 @@ impl TableStatements {
 
 /// Writes are absolute and stamped, so every statement may be sent twice.
 pub(super) async fn prepare(session: &Session, text: String) -> Result<PreparedStatement, Error> {
-    let mut statement = session.prepare(Statement::new(text)).await.map_err(reading)?;
+    let mut statement = session
+        .prepare(Statement::new(text))
+        .await
+        .map_err(|error| Error::unavailable("preparing the read models' statements", error))?;
     statement.set_is_idempotent(true);
     Ok(statement)
 }
