@@ -7,12 +7,12 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use event_log::{Cursor, Log, LogReader, Record};
+use event_log::{Cursor, Log, LogReader, Record, RecordJson};
 use schemas::ErrorCode;
 use service_kit::{Chain, OnError, Problem, Stop, Tasks};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{LogCursor, LogLine, LogRecord};
+use super::{LogCursor, LogLine};
 
 /// Answers that are streamed at the same time; each holds a thread and a reader.
 const EXPORTS_MAX: usize = 8;
@@ -115,7 +115,7 @@ impl Export {
             }
             self.left = self.left.map(|left| left - records.len() as u64);
             let lines: Vec<_> =
-                records.iter().map(|record| LogLine::Record(LogRecord::from(record))).collect();
+                records.iter().map(|record| LogLine::Record(RecordJson::from(record))).collect();
             self.send(&lines);
         }
         if !self.stop.is_requested() || self.until == Until::Stopped {

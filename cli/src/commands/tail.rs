@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use event_log::Record;
+use event_log::{Record, RecordJson};
 
-use crate::admin::{LogLine, LogRecord, LogSummary, tail_cursors};
+use crate::admin::{LogLine, LogSummary, tail_cursors};
 use crate::api_client::{ApiClient, Lines};
 use crate::app::open_existing_log;
 use crate::args::{TailArgs, TailFrom};
@@ -76,7 +76,7 @@ fn from_log(args: &TailArgs, config: &Config) -> anyhow::Result<()> {
     while left > 0 && !(args.data_dir.is_some() && reader.caught_up()) {
         let records_max = RECORDS_MAX.min(usize::try_from(left).unwrap_or(usize::MAX));
         for record in reader.read(records_max, READ_WAIT)? {
-            print(&LogRecord::from(&record), args.json)?;
+            print(&RecordJson::from(&record), args.json)?;
             left -= 1;
         }
     }
@@ -90,7 +90,7 @@ fn from_word(from: TailFrom) -> &'static str {
     }
 }
 
-fn print(line: &LogRecord, json: bool) -> anyhow::Result<()> {
+fn print(line: &RecordJson, json: bool) -> anyhow::Result<()> {
     if json {
         stdout::line(serde_json::to_string(line)?)?;
     } else {

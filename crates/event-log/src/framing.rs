@@ -196,6 +196,12 @@ pub fn is_signed(record: &Record, secret: &InstallationSecret) -> bool {
     proof.is_some_and(|proof| secret.verifies(&record.value, &proof))
 }
 
+/// Whether a record of an event topic was written by somebody who owns no shard: it says no writer term, which every owner's
+/// record does. It is not part of any stream.
+pub fn is_foreign(record: &Record) -> bool {
+    record.headers.get(envelope::WRITER_TERM).is_none()
+}
+
 /// Reads a record of the commands topic. Anybody may have written it: the principal is what the sender claims, and the
 /// partition need not be the stream's.
 pub fn decode_command(record: &Record) -> Result<CommandEnvelope, FramingError> {

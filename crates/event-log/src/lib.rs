@@ -46,6 +46,7 @@ mod log;
 mod ownership;
 mod partition;
 mod record;
+mod record_json;
 mod shard;
 mod topics;
 
@@ -55,7 +56,7 @@ pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use error::{AppendError, BatchError, Error, Source};
 pub use framing::{
     FramingError, OutcomeRecord, decode_command, decode_event, decode_outcome, encode_command, encode_event,
-    encode_outcome, is_signed,
+    encode_outcome, is_foreign, is_signed,
 };
 pub use headers::Headers;
 pub use kafka::{KafkaConfig, KafkaLog, ShardOwner, TopicsInit, decode_shard_owner};
@@ -63,5 +64,6 @@ pub use log::{Enqueued, Log, LogReader, ShardWriter, Subscription, SubscriptionB
 pub use ownership::{Ack, Membership, Ownership, OwnershipEvent};
 pub use partition::partition_for;
 pub use record::{Cursor, NewRecord, Record};
+pub use record_json::{BytesJson, RecordJson};
 pub use shard::{Shard, WriterTerm};
 pub use topics::Topics;

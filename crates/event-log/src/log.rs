@@ -122,6 +122,9 @@ pub struct SubscriptionBatch {
     pub assigned: Vec<(Arc<str>, u32)>,
     /// Partitions that are not this member's any more: drop what is kept about them.
     pub revoked: Vec<(Arc<str>, u32)>,
+    /// Whether the group has given this member its share anew, if only an empty one. Between a revocation and this nobody may
+    /// have the partition.
+    pub rebalanced: bool,
     /// Records in offset order within each partition.
     pub records: Vec<Record>,
 }

@@ -178,6 +178,11 @@ impl Reading<'_> {
     }
 
     fn take(&mut self, record: Record) {
+        if event_log::is_foreign(&record) {
+            tracing::error!(position = %record.position, "a record of another producer is passed over: it says no writer term");
+            self.runner.progress.read(&record.position, false);
+            return;
+        }
         let stream = (record.position.topic.clone(), record.key.clone());
         let event = if self.parked.contains(&stream) {
             None

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use event_log::{Cursor, LogReader, OutcomeRecord, Record, Topics, decode_event, decode_outcome};
+use event_log::{Cursor, LogReader, OutcomeRecord, Record, Topics, decode_event, decode_outcome, is_foreign};
 use schemas::{Accepted, CommandId, Outcome, RecordedEvent, Timestamp};
 
 use super::{IDLE, ShardWorker};
@@ -194,15 +194,21 @@ fn read_to_end(
 /// Reads once, and decodes what came.
 pub(super) fn read_batch(reader: &mut dyn LogReader, topics: &Topics) -> Result<FoldBatch, StartError> {
     let records = reader.read(CATCH_UP_RECORDS, IDLE)?;
-    let records = records.iter().map(|record| decode(record, topics)).collect::<Result<_, _>>()?;
+    let records = records.iter().filter_map(|record| decode(record, topics).transpose());
+    let records = records.collect::<Result<_, _>>()?;
     Ok(FoldBatch { records, cursors: reader.next_offsets() })
 }
 
-fn decode(record: &Record, topics: &Topics) -> Result<FoldRecord, StartError> {
+/// What a record says; none: it is not an owner's, so nothing was decided by it.
+fn decode(record: &Record, topics: &Topics) -> Result<Option<FoldRecord>, StartError> {
+    if is_foreign(record) {
+        tracing::error!(position = %record.position, "a record of another producer is passed over: it says no writer term");
+        return Ok(None);
+    }
     let decoded = if record.position.topic == *topics.outcomes() {
         decode_outcome(record).map(|outcome| FoldRecord::Outcome(Box::new(outcome)))
     } else {
         decode_event(record).map(|recorded| FoldRecord::Event(Box::new(recorded)))
     };
-    decoded.map_err(|e| StartError::Record { position: record.position.clone(), source: e.into() })
+    decoded.map(Some).map_err(|e| StartError::Record { position: record.position.clone(), source: e.into() })
 }

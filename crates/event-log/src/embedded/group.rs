@@ -57,6 +57,7 @@ impl Subscription for EmbeddedSubscription {
         let mut batch = SubscriptionBatch::default();
         if std::mem::take(&mut self.is_new) {
             batch.assigned = self.reader.next_offsets().into_iter().map(|c| (c.topic, c.partition)).collect();
+            batch.rebalanced = true;
         }
         batch.records = self.reader.read(records_max, timeout)?;
         Ok(batch)

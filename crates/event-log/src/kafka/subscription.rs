@@ -33,6 +33,7 @@ struct Assignments(Arc<Mutex<Changes>>);
 struct Changes {
     assigned: Vec<(String, i32)>,
     revoked: Vec<(String, i32)>,
+    rebalanced: bool,
 }
 
 impl Assignments {
@@ -55,7 +56,10 @@ impl ConsumerContext for Assignments {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let mut changes = self.lock();
         match rebalance {
-            Rebalance::Assign(list) => changes.assigned.extend(names(list)),
+            Rebalance::Assign(list) => {
+                changes.assigned.extend(names(list));
+                changes.rebalanced = true;
+            }
             Rebalance::Revoke(list) => changes.revoked.extend(names(list)),
             Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
         }
@@ -95,6 +99,7 @@ impl KafkaSubscription {
             batch.revoked.push(revoked);
         }
         batch.assigned.extend(changes.assigned.into_iter().filter_map(known));
+        batch.rebalanced |= changes.rebalanced;
     }
 }
 
@@ -129,7 +134,7 @@ impl Subscription for KafkaSubscription {
             }
             // After every poll: a rebalance within it takes records of this very batch away.
             self.take_changes(&mut batch);
-            let has_news = !batch.assigned.is_empty() || !batch.revoked.is_empty();
+            let has_news = batch.rebalanced || !batch.revoked.is_empty();
             if is_dry && (!is_first || has_news) || batch.records.is_empty() && Instant::now() >= deadline {
                 break;
             }
