@@ -24,6 +24,7 @@ pub const ALL: &[Promise] = &[
     ("applying_a_batch_again_changes_nothing", |s| Box::pin(idempotent(s))),
     ("an_overtaken_batch_changes_nothing", |s| Box::pin(overtaken(s))),
     ("keys_that_no_store_takes_are_refused_and_nothing_is_written", |s| Box::pin(refuses_keys(s))),
+    ("a_dropped_table_is_gone_and_nothing_else", |s| Box::pin(dropped(s))),
     ("empty_tables_and_batches_are_no_errors", |s| Box::pin(empty(s))),
 ];
 
@@ -206,6 +207,24 @@ async fn refuses_keys(store: Arc<dyn ReadStore>) {
         assert!(matches!(error, Error::Key { .. }), "{error}");
     }
     assert_eq!(document(&store, &key("good", "")).await, None);
+}
+
+async fn dropped(store: Arc<dyn ReadStore>) {
+    let generation = TABLE.of_generation(2);
+    for table in [TABLE, generation, OTHER] {
+        let changes = (0..25).map(|i| put(RowKey::new(table, format!("k{i}"), ""), "1", i)).collect();
+        let checkpoints = vec![Checkpoint { table, source: source(0), next_offset: 25 }];
+        store.apply(ChangeBatch { changes, checkpoints }).await.expect("the batch is valid");
+    }
+    store.drop_table(generation).await.expect("the table is there");
+    store.drop_table(generation).await.expect("nothing to do");
+    assert!(store.scan_table(generation, None, 100).await.expect("reading works").rows.is_empty());
+    assert!(store.get(&RowKey::new(generation, "k1", "")).await.expect("reading works").is_none());
+    assert!(store.checkpoints(generation).await.expect("reading works").is_empty());
+    for table in [TABLE, OTHER] {
+        assert_eq!(store.scan_table(table, None, 100).await.expect("reading works").rows.len(), 25);
+        assert_eq!(store.checkpoints(table).await.expect("reading works").len(), 1);
+    }
 }
 
 async fn empty(store: Arc<dyn ReadStore>) {

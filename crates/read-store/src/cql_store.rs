@@ -93,8 +93,12 @@ impl CqlStore {
         if !keyspace::has_table(&self.session, &self.config.keyspace, table).await? {
             return Ok(None);
         }
-        let statements = TableStatements::prepare(&self.session, &self.config, table).await?;
-        Ok(Some(self.remember(table, statements)))
+        match TableStatements::prepare(&self.session, &self.config, table).await {
+            Ok(statements) => Ok(Some(self.remember(table, statements))),
+            // Just made, or just dropped: the server's own tables say so before, or after, it can be used.
+            Err(error) if is_missing_table(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The table's statements; it is made unless it is there.
@@ -217,10 +221,22 @@ impl ReadStore for CqlStore {
         Ok(checkpoints)
     }
 
+    async fn drop_table(&self, table: Table) -> Result<(), Error> {
+        keyspace::drop_table(&self.session, &self.config, table).await?;
+        self.tables.write().unwrap_or_else(PoisonError::into_inner).remove(&table);
+        Ok(())
+    }
+
     /// Nothing is held back: what was applied is acknowledged.
     async fn flush(&self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// What the servers say of a table that is not there: `table … does not exist` (Cassandra), `unconfigured table` (ScyllaDB).
+fn is_missing_table(error: &Error) -> bool {
+    let text = service_kit::Chain(error).to_string();
+    text.contains("does not exist") || text.contains("unconfigured table")
 }
 
 /// How the rows of an answer are read.

@@ -31,6 +31,9 @@ const FORMAT_VERSION: u64 = 1;
 /// again, while one that is refused is tried again by its projector.
 const DISK_RESERVE_BYTES: u64 = 32 << 20;
 
+/// Rows removed in one batch when a table goes.
+const REMOVED_AT_ONCE: usize = 1_000;
+
 /// The store's folder and limits. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -218,6 +221,26 @@ impl ReadStore for FjallStore {
             checkpoints.push(Checkpoint { table, source, next_offset });
         }
         Ok(checkpoints)
+    }
+
+    async fn drop_table(&self, table: Table) -> Result<(), Error> {
+        // In portions: a million tombstones of one batch would all lie in memory at once.
+        for prefix in [checkpoint_prefix(table), table_prefix(table)] {
+            loop {
+                let mut removals = self.database.batch().durability(Some(PersistMode::Buffer));
+                let mut removed = 0;
+                for entry in self.rows.prefix(&prefix).take(REMOVED_AT_ONCE) {
+                    removals.remove(&self.rows, entry.key().map_err(reading)?);
+                    removed += 1;
+                }
+                if removed == 0 {
+                    break;
+                }
+                removals.commit().map_err(|e| Error::backend("dropping a table", e))?;
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
     }
 
     async fn flush(&self) -> Result<(), Error> {

@@ -48,6 +48,10 @@ pub trait ReadStore: Send + Sync + 'static {
     /// How far the table has come, ordered by source.
     async fn checkpoints(&self, table: Table) -> Result<Vec<Checkpoint>, Error>;
 
+    /// Removes the table with its rows and checkpoints. It must not be written any more, nor ever again: what is late would
+    /// come back. One that is not there is no error.
+    async fn drop_table(&self, table: Table) -> Result<(), Error>;
+
     /// Makes durable what was applied so far; for an ordered shutdown.
     async fn flush(&self) -> Result<(), Error>;
 }

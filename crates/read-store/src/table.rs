@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-/// A table of one version of one projection, written `order_v1`.
+/// A table of one version of one projection, written `order_v1`; of a later generation `order_v1_g2`.
 ///
-/// A projection whose documents change gets a new version, and so a new table beside the old one.
+/// A projection whose documents change gets a new version, one that is built anew from the log a new generation: either way a
+/// new table beside the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Table {
     name: &'static str,
     version: u32,
+    generation: u32,
 }
 
 impl Table {
@@ -27,7 +29,13 @@ impl Table {
             assert!(allowed, "a table's name is made of a-z, 0-9 and _");
             i += 1;
         }
-        Self { name, version }
+        Self { name, version, generation: 1 }
+    }
+
+    /// The same projection's table of another generation, from 1.
+    #[must_use]
+    pub const fn of_generation(self, generation: u32) -> Self {
+        Self { generation, ..self }
     }
 
     /// The projection's name.
@@ -39,10 +47,16 @@ impl Table {
     pub const fn version(self) -> u32 {
         self.version
     }
+
+    /// How many times it was built anew, this one included: from 1.
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_v{}", self.name, self.version)
+        write!(f, "{}_v{}", self.name, self.version)?;
+        if self.generation == 1 { Ok(()) } else { write!(f, "_g{}", self.generation) }
     }
 }

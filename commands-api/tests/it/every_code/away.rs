@@ -45,6 +45,9 @@ impl ReadStore for Away {
     async fn checkpoints(&self, _table: Table) -> Result<Vec<Checkpoint>, Error> {
         away()
     }
+    async fn drop_table(&self, _table: Table) -> Result<(), Error> {
+        away()
+    }
     async fn flush(&self) -> Result<(), Error> {
         away()
     }

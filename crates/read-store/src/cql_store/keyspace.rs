@@ -85,6 +85,18 @@ pub(super) async fn create_table(session: &Session, config: &CqlConfig, table: T
     .await
 }
 
+/// Removes the table and its checkpoints, which no later write brings back.
+pub(super) async fn drop_table(session: &Session, config: &CqlConfig, table: Table) -> Result<(), Error> {
+    let keyspace = &config.keyspace;
+    locked(session, config, async || {
+        query(session, format!("DROP TABLE IF EXISTS {keyspace}.{table}"), ()).await?;
+        let text =
+            format!("DELETE FROM {keyspace}.checkpoints USING TIMESTAMP {} WHERE table_name = ?", i64::MAX);
+        query(session, text, (table.to_string(),)).await.map(|_| ())
+    })
+    .await
+}
+
 /// Runs `change` while nobody else changes the schema.
 async fn locked(
     session: &Session,
