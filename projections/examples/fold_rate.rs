@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use event_log::{EmbeddedConfig, EmbeddedLog, Log, LogConfig};
 use projections::test_support::{NAMESPACE, append, shop};
-use projections::{Catalogue, Projector, ProjectorConfig, STANDARD_TABLES};
+use projections::{Catalogue, Projector, ProjectorConfig, STANDARD_TABLES, Sharing};
 use read_store::{FjallConfig, FjallStore, ReadStore};
 use schemas::Positions;
 use service_kit::{Health, Tasks};
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (tasks, progress) = (Tasks::new(), projector.progress());
     let ends: Positions = shop.events().iter().map(|event| event.position.clone()).collect();
     let started = Instant::now();
-    projector.start(&tasks, &Health::new());
+    projector.start(Sharing::Alone, &tasks, &Health::new());
     progress.wait(STANDARD_TABLES, &ends, Duration::from_secs(600)).await?;
     let took = started.elapsed();
     let count = shop.events().len();

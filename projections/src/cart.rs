@@ -8,7 +8,7 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// Where a cart stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,6 +85,7 @@ impl Projection for Carts {
     type Document = CartDocument;
     const TABLE: Table = Table::new("cart", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Cart];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));

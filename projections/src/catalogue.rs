@@ -17,7 +17,7 @@ pub struct Catalogue(Vec<Entry>);
 struct Entry {
     table: Table,
     topics: &'static [AggregateType],
-    folder: fn() -> Box<dyn Folder>,
+    folder: fn(u32) -> Box<dyn Folder>,
 }
 
 impl Catalogue {
@@ -51,7 +51,7 @@ impl Catalogue {
     #[must_use]
     pub fn with<P: Projection>(mut self) -> Self {
         assert!(self.0.iter().all(|known| known.table != P::TABLE), "{} stands twice", P::TABLE);
-        let folder = || -> Box<dyn Folder> { Box::new(TableFolder::<P>::new()) };
+        let folder = |generation| -> Box<dyn Folder> { Box::new(TableFolder::<P>::new(generation)) };
         self.0.push(Entry { table: P::TABLE, topics: P::TOPICS, folder });
         self
     }
@@ -61,8 +61,20 @@ impl Catalogue {
         self.0.iter().map(|entry| (entry.table, entry.topics))
     }
 
-    pub(crate) fn folders(&self) -> Vec<Box<dyn Folder>> {
-        self.0.iter().map(|entry| (entry.folder)()).collect()
+    /// The table of that name, such as `order_v1`, or the newest of the projection, such as `order`.
+    pub fn find(&self, name: &str) -> Option<Table> {
+        self.tables().map(|(table, _)| table).find(|table| table.name() == name || table.to_string() == name)
+    }
+
+    /// A folder of one projection, into the generation that `table` is.
+    pub(crate) fn folder(&self, table: Table) -> Option<Box<dyn Folder>> {
+        let entry = self.0.iter().find(|entry| entry.table == table.of_generation(1))?;
+        Some((entry.folder)(table.generation()))
+    }
+
+    /// A folder of each projection, into the generation that `generation` says.
+    pub(crate) fn folders(&self, generation: impl Fn(Table) -> u32) -> Vec<Box<dyn Folder>> {
+        self.0.iter().map(|entry| (entry.folder)(generation(entry.table))).collect()
     }
 }
 

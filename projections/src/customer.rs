@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::projection::version_key;
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// One of a customer's addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -108,6 +108,7 @@ impl Projection for CustomerAccounts {
     type Document = CustomerDocument;
     const TABLE: Table = Table::new("customer", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Customer];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));
@@ -182,6 +183,7 @@ impl Projection for CustomerCredits {
     type Document = AccountCredit;
     const TABLE: Table = Table::new("customer_credit", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Customer];
+    const KEY: Key = Key::Stream;
     const WRITE_ONCE: bool = true;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::projection::{add, source_key};
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// A customer's money in one currency, minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,6 +51,7 @@ impl Projection for CustomerOrders {
     type Document = CustomerOrdersDocument;
     const TABLE: Table = Table::new("customer_order_sums", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Order];
+    const KEY: Key = Key::Partition;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         let Event::Order(body) = &event.event else { return };
@@ -131,6 +132,7 @@ impl Projection for OrdersOfCustomer {
     type Document = CustomerOrder;
     const TABLE: Table = Table::new("order_of_customer", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Order];
+    const KEY: Key = Key::Stream;
     const WRITE_ONCE: bool = true;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {

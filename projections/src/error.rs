@@ -47,17 +47,16 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A record that is no event.
-    #[error("the record at {position} cannot be read as an event; its partition stops here")]
+    /// A record that is no event, where no event may be left out.
+    #[error("the record at {position} cannot be read as an event: {reason}")]
     Undecodable {
         /// Where it stands.
         position: Position,
         /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        reason: String,
     },
     /// An event that a projection cannot take.
-    #[error("the event at {position} cannot be folded into {row}; its partition stops here")]
+    #[error("the event at {position} cannot be folded into {row}")]
     Unfoldable {
         /// Where it stands.
         position: Position,
@@ -99,6 +98,8 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Log(error) => error.retry(),
+            // A table's next generation is handed from one thread to another: the checkpoint tells where to go on.
+            Self::Store(read_store::Error::CheckpointBehind { .. }) => Retry::AfterBackoff,
             Self::Store(error) => error.retry(),
             _ => Retry::Never,
         }

@@ -7,15 +7,16 @@ use event_log::Log;
 use read_store::ReadStore;
 use service_kit::{Chain, Health, OnError, TaskHandle, Tasks};
 
+use crate::views::{self, Views};
 use crate::{Catalogue, Error, Progress, ProjectorConfig};
 
 /// How long one round may go without an answer before the component counts as stalled, at least.
 const STALLED_ROUNDS: u32 = 10;
 
-/// Keeps a [`Progress`] at the stored checkpoints, for queries in a process without a projector.
+/// Keeps a [`Progress`] at the stored checkpoints, for queries in a process that does not fill the views, or not alone.
 pub struct Follower {
     store: Arc<dyn ReadStore>,
-    catalogue: Catalogue,
+    views: Views,
     poll_interval: Duration,
     stalls_after: Duration,
     progress: Progress,
@@ -29,10 +30,26 @@ impl Follower {
         catalogue: Catalogue,
         config: &ProjectorConfig,
     ) -> Result<Self, Error> {
-        let progress = Progress::of_others(log.topics().clone(), log.partitions(), &catalogue);
+        let progress = Progress::new(log.topics().clone(), log.partitions(), &catalogue);
+        Self::beside(progress, store, catalogue, config).await
+    }
+
+    /// As [`Follower::open`], in a process whose projectors keep `progress` for their own share of the partitions.
+    pub async fn beside(
+        progress: Progress,
+        store: Arc<dyn ReadStore>,
+        catalogue: Catalogue,
+        config: &ProjectorConfig,
+    ) -> Result<Self, Error> {
         let poll_interval = config.poll_interval_ms.duration();
         let stalls_after = config.stalled_after_ms.duration().max(poll_interval * STALLED_ROUNDS);
-        let follower = Self { store, catalogue, poll_interval, stalls_after, progress };
+        let views = Views::new(Arc::clone(&store), catalogue);
+        // Nobody has seen anything yet: whatever serves may be read at once.
+        let states = views.states().await?;
+        for (table, _) in states.iter() {
+            progress.switch(states.serving(table), &[]);
+        }
+        let follower = Self { store, views, poll_interval, stalls_after, progress };
         follower.read().await?;
         Ok(follower)
     }
@@ -78,8 +95,14 @@ impl Follower {
     }
 
     async fn read(&self) -> Result<(), Error> {
-        for (table, _) in self.catalogue.tables() {
-            self.progress.advance(&self.store.checkpoints(table).await?);
+        let states = self.views.states().await?;
+        views::follow_serving(&states, &*self.store, &self.progress).await?;
+        for (table, _) in states.iter() {
+            let serving = states.serving(table);
+            // Not those of a generation that readers are about to leave: it must not get ahead of the next one for ever.
+            if self.progress.serving(table) == serving {
+                self.progress.advance(&self.store.checkpoints(serving).await?);
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::projection::add;
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// A line of an order, and what came back of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -170,6 +170,7 @@ impl Projection for Orders {
     type Document = OrderDocument;
     const TABLE: Table = Table::new("order", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Order];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));

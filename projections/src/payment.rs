@@ -9,7 +9,7 @@ use schemas::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// Where a payment stands; the balance says how much of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -169,6 +169,7 @@ impl Projection for Payments {
     type Document = PaymentDocument;
     const TABLE: Table = Table::new("payment", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Payment];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));

@@ -6,7 +6,7 @@ use schemas::{AggregateType, Event, Money, Position, RecordedEvent, Sku, Timesta
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// Where a product stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -105,6 +105,7 @@ impl Projection for Products {
     type Document = ProductDocument;
     const TABLE: Table = Table::new("product", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Product];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));

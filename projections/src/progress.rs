@@ -26,8 +26,15 @@ struct Inner {
 
 struct TableProgress {
     topics: Vec<Arc<str>>,
+    applied: watch::Sender<Applied>,
+}
+
+/// How far the table that is read has come.
+struct Applied {
+    /// Which generation is read.
+    generation: u32,
     /// Next offset by source.
-    applied: watch::Sender<BTreeMap<Source, u64>>,
+    next_offsets: BTreeMap<Source, u64>,
 }
 
 /// What a partition's projector is doing.
@@ -46,7 +53,7 @@ pub enum PartitionState {
 }
 
 /// A partition's projector, and how far it is behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PartitionStatus {
     /// The partition of all event topics.
     pub partition: u32,
@@ -56,6 +63,40 @@ pub struct PartitionStatus {
     pub lag_events: u64,
     /// Age of the last applied event while there are newer ones, as last measured, seconds.
     pub lag_seconds: u64,
+    /// Events applied in a second, as last measured.
+    pub events_per_s: f64,
+    /// Each projection, as last measured.
+    pub projections: Vec<ProjectionStatus>,
+}
+
+/// One projection of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectionStatus {
+    /// Its name and version, such as `order_v1`.
+    pub projection: String,
+    /// The generation of its table that is written.
+    pub generation: u32,
+    /// Events between the log's stable end and what is applied.
+    pub lag_events: u64,
+    /// Age of the last applied event while there are newer ones, seconds.
+    pub lag_seconds: u64,
+    /// Streams that wait in the dead letters.
+    pub parked_keys: u64,
+    /// Events of theirs.
+    pub waiting_events: u64,
+    /// Events that are left out for ever.
+    pub skipped_events: u64,
+    /// Where it waits in front of an event; at most one a topic.
+    pub holds: Vec<HoldStatus>,
+}
+
+/// An event in front of which a projection waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldStatus {
+    /// Where it stands.
+    pub position: schemas::Position,
+    /// Why it cannot be taken.
+    pub reason: String,
 }
 
 /// The view has not come as far as asked.
@@ -69,31 +110,17 @@ pub struct Behind {
 }
 
 impl Progress {
-    /// Nothing applied yet. `topics` and `partitions` are those of the log.
+    /// Nothing applied yet, and nobody who would. `topics` and `partitions` are those of the log.
     pub fn new(topics: Topics, partitions: u32, catalogue: &Catalogue) -> Self {
-        let status = |partition| PartitionStatus {
-            partition,
-            state: PartitionState::Starting,
-            lag_events: 0,
-            lag_seconds: 0,
-        };
-        Self::with(topics, partitions, catalogue, (0..partitions).map(status).collect())
-    }
-
-    /// As [`Progress::new`], of projectors that run elsewhere: nothing is known of them.
-    pub(crate) fn of_others(topics: Topics, partitions: u32, catalogue: &Catalogue) -> Self {
-        Self::with(topics, partitions, catalogue, Vec::new())
-    }
-
-    fn with(topics: Topics, partitions: u32, catalogue: &Catalogue, states: Vec<PartitionStatus>) -> Self {
         let tables = catalogue
             .tables()
             .map(|(table, aggregates)| {
                 let topics = aggregates.iter().map(|a: &AggregateType| topics.events(*a).clone()).collect();
-                (table, TableProgress { topics, applied: watch::Sender::new(BTreeMap::new()) })
+                let applied = Applied { generation: 1, next_offsets: BTreeMap::new() };
+                (table, TableProgress { topics, applied: watch::Sender::new(applied) })
             })
             .collect();
-        Self(Arc::new(Inner { topics, partitions, tables, states: Mutex::new(states) }))
+        Self(Arc::new(Inner { topics, partitions, tables, states: Mutex::default() }))
     }
 
     /// The topics of the log.
@@ -106,18 +133,49 @@ impl Progress {
         self.0.partitions
     }
 
-    /// Notes checkpoints that are stored. They never go back.
+    /// The generation of `table` that is read.
+    pub fn serving(&self, table: Table) -> Table {
+        let known = self.0.tables.get(&table);
+        known.map_or(table, |known| table.of_generation(known.applied.borrow().generation))
+    }
+
+    /// Has `table`, whose checkpoints these are, read from now on, unless it lacks something that readers may have seen. Says
+    /// whether it is read.
+    pub(crate) fn switch(&self, table: Table, checkpoints: &[Checkpoint]) -> bool {
+        let Some(known) = self.0.tables.get(&table.of_generation(1)) else { return false };
+        let mut serves = true;
+        known.applied.send_if_modified(|applied| {
+            if applied.generation == table.generation() {
+                return false;
+            }
+            let offset =
+                |source: &Source| checkpoints.iter().find(|c| c.source == *source).map(|c| c.next_offset);
+            serves = applied.next_offsets.iter().all(|(source, next)| offset(source) >= Some(*next));
+            if serves {
+                applied.generation = table.generation();
+                let next = checkpoints.iter().map(|c| (c.source.clone(), c.next_offset));
+                applied.next_offsets = next.collect();
+            }
+            serves
+        });
+        serves
+    }
+
+    /// Notes checkpoints that are stored. They never go back. Those of tables that are not read are ignored.
     pub fn advance(&self, checkpoints: &[Checkpoint]) {
         let mut rest = checkpoints;
         while let Some(first) = rest.first() {
             let same = rest.iter().take_while(|c| c.table == first.table).count();
             let (of_table, others) = rest.split_at(same);
             rest = others;
-            let Some(table) = self.0.tables.get(&first.table) else { continue };
+            let Some(table) = self.0.tables.get(&first.table.of_generation(1)) else { continue };
             table.applied.send_if_modified(|applied| {
                 let mut moved = false;
+                if applied.generation != first.table.generation() {
+                    return moved;
+                }
                 for checkpoint in of_table {
-                    let next = applied.entry(checkpoint.source.clone()).or_insert(0);
+                    let next = applied.next_offsets.entry(checkpoint.source.clone()).or_insert(0);
                     moved |= checkpoint.next_offset > *next;
                     *next = checkpoint.next_offset.max(*next);
                 }
@@ -134,7 +192,7 @@ impl Progress {
             for topic in &table.topics {
                 for partition in 0..self.0.partitions {
                     let source = Source { topic: topic.clone(), partition };
-                    let next = applied.get(&source).copied().unwrap_or(0);
+                    let next = applied.next_offsets.get(&source).copied().unwrap_or(0);
                     least.entry(source).and_modify(|known| *known = next.min(*known)).or_insert(next);
                 }
             }
@@ -162,10 +220,9 @@ impl Progress {
                         (Source { topic: position.topic, partition: position.partition }, position.offset)
                     })
                     .collect();
-                let reached = |applied: &BTreeMap<Source, u64>| {
-                    wanted
-                        .iter()
-                        .all(|(source, offset)| applied.get(source).is_some_and(|next| next > offset))
+                let reached = |applied: &Applied| {
+                    let next = |source| applied.next_offsets.get(source);
+                    wanted.iter().all(|(source, offset)| next(source).is_some_and(|next| next > offset))
                 };
                 // The sender lives as long as `self`.
                 let _ = table.applied.subscribe().wait_for(reached).await;
@@ -193,9 +250,30 @@ impl Progress {
         tables.any(|table| table.topics.iter().any(|known| **known == *topic))
     }
 
-    /// Every partition's projector; none where they run elsewhere.
+    /// The projectors of this process, by partition.
     pub fn statuses(&self) -> Vec<PartitionStatus> {
         self.0.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The partition is projected in this process from now on.
+    pub(crate) fn begin(&self, partition: u32) {
+        let mut states = self.0.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.retain(|status| status.partition != partition);
+        states.push(PartitionStatus {
+            partition,
+            state: PartitionState::Starting,
+            lag_events: 0,
+            lag_seconds: 0,
+            events_per_s: 0.0,
+            projections: Vec::new(),
+        });
+        states.sort_by_key(|status| status.partition);
+    }
+
+    /// The partition is no longer projected in this process.
+    pub(crate) fn end(&self, partition: u32) {
+        let mut states = self.0.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.retain(|status| status.partition != partition);
     }
 
     pub(crate) fn update(&self, partition: u32, change: impl FnOnce(&mut PartitionStatus)) {
@@ -243,6 +321,24 @@ mod tests {
         progress.advance(&[checkpoint(Orders::TABLE, "ns.order.events", 0, 8)]);
         progress.advance(&[checkpoint(Orders::TABLE, "ns.order.events", 0, 2)]);
         assert_eq!(progress.positions(&[Orders::TABLE]).offset("ns.order.events", 0), Some(7));
+    }
+
+    #[test]
+    fn another_generation_is_read_once_it_lacks_nothing_that_was_seen() {
+        let progress = progress();
+        let (old, new) = (Orders::TABLE, Orders::TABLE.of_generation(2));
+        progress.advance(&[checkpoint(old, "ns.order.events", 0, 8)]);
+        progress.advance(&[checkpoint(new, "ns.order.events", 0, 99)]);
+        assert_eq!(progress.positions(&[old]).offset("ns.order.events", 0), Some(7), "not read yet");
+        assert!(!progress.switch(new, &[checkpoint(new, "ns.order.events", 0, 7)]));
+        assert!(!progress.switch(new, &[checkpoint(new, "ns.order.events", 1, 9)]));
+        assert_eq!(progress.serving(old), old);
+        assert!(progress.switch(new, &[checkpoint(new, "ns.order.events", 0, 8)]));
+        assert!(progress.switch(new, &[]), "it is read already");
+        assert_eq!(progress.serving(old), new);
+        progress.advance(&[checkpoint(old, "ns.order.events", 0, 20)]);
+        progress.advance(&[checkpoint(new, "ns.order.events", 0, 9)]);
+        assert_eq!(progress.positions(&[old]).offset("ns.order.events", 0), Some(8));
     }
 
     #[tokio::test]

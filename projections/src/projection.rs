@@ -28,13 +28,23 @@ impl RowId {
     }
 }
 
+/// What the rows of a projection are made of: how much of it waits when an event cannot be folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// Every row is made of one stream. The stream's later events wait behind the one that cannot be folded.
+    Stream,
+    /// A row sums up several streams, and a sum that leaves an event out is wrong without a sign of it: the projection waits in
+    /// front of the event, with this topic and partition.
+    Partition,
+}
+
 /// A pure mapping from events to the rows of one table.
 ///
 /// **One source per row**: all events that touch a row lie in one partition of one topic. A row that sums up what lies
 /// in several partitions has the partition in its key. **Absolute**: the row's document is a function of the events of
 /// its source up to its last offset; nothing else (no clock, no other table) goes into it. **Order**: the events of a
 /// row come in the order of the log, each once: the caller skips those at or below the row's last offset. **Total**: an
-/// error is for a log that breaks its promises, and stops the partition.
+/// error is for a log that breaks its promises: the event goes to the dead letters, and what has the same [`Key`] waits.
 pub trait Projection: Send + Sync + 'static {
     /// What a row holds, served as it is.
     type Document: Serialize + DeserializeOwned + Send + 'static;
@@ -44,6 +54,9 @@ pub trait Projection: Send + Sync + 'static {
 
     /// Whose events it reads.
     const TOPICS: &'static [AggregateType];
+
+    /// What its rows are made of.
+    const KEY: Key;
 
     /// Whether every row is made by one event: then what is stored needs no reading.
     const WRITE_ONCE: bool = false;

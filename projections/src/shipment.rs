@@ -7,7 +7,7 @@ use schemas::{AggregateType, Event, OrderId, Position, RecordedEvent, ShipmentId
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// Most entries that a document keeps of where a shipment was: the last ones. The stream has all.
 const TRACKING_ENTRIES_MAX: usize = 100;
@@ -148,6 +148,7 @@ impl Projection for Shipments {
     type Document = ShipmentDocument;
     const TABLE: Table = Table::new("shipment", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Shipment];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));
@@ -170,6 +171,7 @@ impl Projection for ShipmentsOfOrder {
     type Document = ShipmentDocument;
     const TABLE: Table = Table::new("shipment_of_order", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Shipment];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         let Event::Shipment(body) = &event.event else { return };

@@ -6,7 +6,7 @@ use schemas::{AggregateType, Event, Position, RecordedEvent, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// Whether stock is low.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,6 +44,7 @@ impl Projection for Stock {
     type Document = StockDocument;
     const TABLE: Table = Table::new("stock", 1);
     const TOPICS: &'static [AggregateType] = &[AggregateType::Stock];
+    const KEY: Key = Key::Stream;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         rows.push(RowId::of(event.metadata.stream.id()));

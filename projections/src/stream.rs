@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::projection::version_key;
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -62,6 +62,7 @@ impl Projection for Streams {
     type Document = StreamEntry;
     const TABLE: Table = Table::new("stream", 1);
     const TOPICS: &'static [AggregateType] = &AggregateType::ALL;
+    const KEY: Key = Key::Stream;
     const WRITE_ONCE: bool = true;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {

@@ -16,7 +16,7 @@ use schemas::{AggregateType, Currency, Event, Money, RecordedEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::projection::{add, source_key};
-use crate::{FoldError, Projection, RowId};
+use crate::{FoldError, Key, Projection, RowId};
 
 /// Money of a day in one currency, minor units. Zeros are left out of the JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +142,7 @@ impl Projection for TotalsByDay {
         AggregateType::Payment,
         AggregateType::Customer,
     ];
+    const KEY: Key = Key::Partition;
 
     fn rows(event: &RecordedEvent, rows: &mut Vec<RowId>) {
         let counts = match &event.event {

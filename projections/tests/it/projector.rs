@@ -2,82 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use crate::test_support::{NAMESPACE, append, shop};
-use event_log::{
-    Batch, EmbeddedConfig, EmbeddedLog, Headers, KafkaConfig, KafkaLog, Log, LogConfig, NewRecord, Shard,
-};
-use projections::{
-    Catalogue, PartitionState, Progress, Projection, Projector, ProjectorConfig, STANDARD_TABLES, Streams,
-};
-use read_store::{
-    ChangeBatch, Checkpoint, FjallConfig, FjallStore, Page, PageCursor, ReadStore, Row, RowKey, Table,
-};
-use schemas::{AggregateType, Positions, RecordedEvent, Timestamp};
-use service_kit::{Backoff, Health, Millis, Tasks};
-
-const PARTITIONS: u32 = 2;
-const SOON: Duration = Duration::from_secs(30);
-
-struct Running {
-    tasks: Tasks,
-    progress: Progress,
-    health: Health,
-}
-
-async fn start(log: &Arc<dyn Log>, store: &Arc<dyn ReadStore>, batch_events_max: usize) -> Running {
-    let backoff =
-        Backoff { initial_ms: Millis::new(1), max_ms: Millis::new(5), ..ProjectorConfig::default().backoff };
-    let config =
-        ProjectorConfig { batch_events_max, cache_rows_max: 5, backoff, ..ProjectorConfig::default() };
-    let projector =
-        Projector::open(Arc::clone(log), Arc::clone(store), Catalogue::standard(), config).await.unwrap();
-    let (tasks, health, progress) = (Tasks::new(), Health::new(), projector.progress());
-    projector.start(&tasks, &health);
-    Running { tasks, progress, health }
-}
-
-fn open_log(folder: &tempfile::TempDir) -> Arc<dyn Log> {
-    let log = LogConfig { namespace: NAMESPACE.to_owned(), partitions: PARTITIONS, ..LogConfig::default() };
-    let config = EmbeddedConfig { log, path: folder.path().join("log"), ..EmbeddedConfig::default() };
-    Arc::new(EmbeddedLog::open(config).unwrap())
-}
-
-fn open_store(folder: &tempfile::TempDir) -> Arc<dyn ReadStore> {
-    let config = FjallConfig { path: folder.path().join("read"), ..FjallConfig::default() };
-    Arc::new(FjallStore::open(config).unwrap())
-}
-
-fn ends(events: &[RecordedEvent]) -> Positions {
-    events.iter().map(|event| event.position.clone()).collect()
-}
-
-async fn dump(store: &Arc<dyn ReadStore>) -> Vec<String> {
-    let mut all = Vec::new();
-    for table in STANDARD_TABLES {
-        let page = store.scan_table(*table, None, 100_000).await.unwrap();
-        for row in page.rows {
-            let document = String::from_utf8(row.document.to_vec()).unwrap();
-            all.push(format!(
-                "{table} {} {} {document} {}",
-                row.partition_key, row.sort_key, row.last_offset
-            ));
-        }
-        for checkpoint in store.checkpoints(*table).await.unwrap() {
-            all.push(format!("{table} {} {}", checkpoint.source, checkpoint.next_offset));
-        }
-    }
-    all
-}
-
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what} took too long");
-        tokio::task::yield_now().await;
-    }
-}
+use crate::bed::{PARTITIONS, SOON, documents, dump, ends, open_log, open_store, start, until};
+use crate::test_support::{append, shop};
+use event_log::{KafkaConfig, KafkaLog, Log, LogConfig};
+use projections::{PartitionState, Projection, STANDARD_TABLES, Streams};
+use read_store::{ChangeBatch, Checkpoint, Page, PageCursor, ReadStore, Row, RowKey, Table};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_projector_goes_on_from_its_checkpoint_to_the_same_documents() {
@@ -115,37 +45,6 @@ async fn a_restarted_projector_goes_on_from_its_checkpoint_to_the_same_documents
     let (restarted, at_once) = (dump(&store).await, dump(&fresh).await);
     assert!(restarted.len() > events.len());
     assert_eq!(restarted, at_once);
-    log.close();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_no_event_stops_its_partition_with_its_position_and_nothing_else() {
-    let shop = shop(PARTITIONS, &[3, 2, 0]);
-    let folder = tempfile::tempdir().unwrap();
-    let (log, store) = (open_log(&folder), open_store(&folder));
-    append(&*log, shop.events());
-    let poison = NewRecord {
-        topic: log.topics().events(AggregateType::Cart).clone(),
-        partition: 1,
-        key: "cart".into(),
-        headers: Headers::new(),
-        value: "nonsense".into(),
-        timestamp: Timestamp::from_millis(0),
-    };
-    log.open_writer(Shard::new(1)).unwrap().append(Batch::of(vec![poison])).unwrap();
-    let running = start(&log, &store, 1).await;
-    let state = |k: usize| running.progress.statuses()[k].state.clone();
-    until("stopping", || matches!(state(1), PartitionState::Stopped(_))).await;
-    let PartitionState::Stopped(reason) = state(1) else { unreachable!("just seen") };
-    assert!(reason.contains("shop.cart.events/1@0"), "{reason}");
-    assert!(!running.health.report().ready);
-    // The other partition goes on, and the checkpoint stays in front of the poison.
-    let other: Positions = ends(shop.events()).iter().filter(|position| position.partition == 0).collect();
-    running.progress.wait(STANDARD_TABLES, &other, SOON).await.unwrap();
-    assert_eq!(running.progress.positions(STANDARD_TABLES).offset("shop.cart.events", 1), None);
-    let stored = store.checkpoints(Streams::TABLE).await.unwrap();
-    assert!(stored.iter().all(|c| !(&*c.source.topic == "shop.cart.events" && c.source.partition == 1)));
-    running.tasks.shutdown(SOON).await.unwrap();
     log.close();
 }
 
@@ -211,6 +110,9 @@ impl ReadStore for Flaky {
     async fn checkpoints(&self, table: Table) -> Result<Vec<Checkpoint>, read_store::Error> {
         self.store.checkpoints(table).await
     }
+    async fn drop_table(&self, table: Table) -> Result<(), read_store::Error> {
+        self.store.drop_table(table).await
+    }
     async fn flush(&self) -> Result<(), read_store::Error> {
         self.store.flush().await
     }
@@ -273,22 +175,9 @@ async fn on_kafka_too_a_restarted_projector_goes_on_from_its_checkpoint() {
     let whole = start(&embedded, &fresh, 1_000).await;
     whole.progress.wait(STANDARD_TABLES, &reached, SOON).await.unwrap();
     whole.tasks.shutdown(SOON).await.unwrap();
-    let (kafka, local) = (documents(&store).await, documents(&fresh).await);
+    let (kafka, local) = (documents(&store, 1).await, documents(&fresh, 1).await);
     assert!(kafka.len() > shop.events().len());
     assert_eq!(kafka, local);
     embedded.close();
     log.close();
-}
-
-/// Every document without its position.
-async fn documents(store: &Arc<dyn ReadStore>) -> Vec<(String, serde_json::Value)> {
-    let mut all = Vec::new();
-    for table in STANDARD_TABLES {
-        for row in store.scan_table(*table, None, 100_000).await.unwrap().rows {
-            let mut document: serde_json::Value = serde_json::from_slice(&row.document).unwrap();
-            document.as_object_mut().unwrap().remove("position");
-            all.push((format!("{table} {} {}", row.partition_key, row.sort_key), document));
-        }
-    }
-    all
 }

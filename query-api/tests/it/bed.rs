@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use event_log::{EmbeddedConfig, EmbeddedLog, Log, LogConfig};
 use projections::test_support::{NAMESPACE, Recorder, append};
-use projections::{Catalogue, Progress, Projector, ProjectorConfig, STANDARD_TABLES};
+use projections::{Catalogue, Progress, Projector, ProjectorConfig, STANDARD_TABLES, Sharing};
 use query_api::{QueryConfig, QueryState};
 use read_store::{FjallConfig, FjallStore, ReadStore};
 use schemas::{Positions, RecordedEvent};
@@ -58,7 +58,7 @@ impl Bed {
                 .await
                 .unwrap();
         let (tasks, progress) = (Tasks::new(), projector.progress());
-        projector.start(&tasks, &Health::new());
+        projector.start(Sharing::Alone, &tasks, &Health::new());
         let config = QueryConfig { min_position_wait_ms: Millis::new(wait_ms) };
         let router = query_api::router(QueryState::new(store, progress.clone(), config));
         Self { log, router, progress, tasks, _folder: folder }

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use event_log::Topics;
+use event_log::{Headers, Topics};
 use proptest::prelude::*;
 use read_store::{FjallConfig, FjallStore, PageCursor};
-use schemas::Position;
+use schemas::{Position, RecordedEvent};
 
 use super::*;
 use crate::test_support::{NAMESPACE, Recorder, shop};
-use crate::{Catalogue, FoldError, Orders, Projection, STANDARD_TABLES};
+use crate::{Catalogue, FoldError, Key, Orders, Projection, STANDARD_TABLES};
 
 struct Bench {
     store: FjallStore,
-    topics: Topics,
     partition: u32,
     tables: Vec<TableState>,
     _folder: tempfile::TempDir,
@@ -24,23 +23,29 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let store =
             FjallStore::open(FjallConfig { path: folder.path().into(), ..FjallConfig::default() }).unwrap();
-        let mut bench =
-            Self { store, topics: Topics::new(NAMESPACE), partition, tables: Vec::new(), _folder: folder };
-        bench.restart();
-        bench
+        Self { store, partition, tables: Vec::new(), _folder: folder }
     }
 
-    /// Forgets what is in memory.
-    fn restart(&mut self) {
-        let start = |folder: Box<dyn Folder>| {
-            let next_offsets = folder.topics().iter().map(|aggregate| (*aggregate, 0)).collect();
-            TableState { folder, next_offsets }
-        };
-        self.tables = Catalogue::standard().folders().into_iter().map(start).collect();
+    /// Forgets what is in memory, and how far the tables are.
+    async fn restart(&mut self) {
+        let topics = Topics::new(NAMESPACE);
+        self.tables.clear();
+        for folder in Catalogue::standard().folders(|_| 1) {
+            let topic = |aggregate| topics.events(aggregate).clone();
+            let opening = TableState::open(folder, &self.store, topic, self.partition, OnPoison::Stop);
+            let (mut table, _) = opening.await.unwrap();
+            table.topics.values_mut().for_each(|topic| topic.next_offset = 0);
+            self.tables.push(table);
+        }
     }
 
     /// What a projector does with a batch, whatever the checkpoints say.
     async fn apply(&mut self, events: &[RecordedEvent]) -> Result<(), Error> {
+        if self.tables.is_empty() {
+            self.restart().await;
+        }
+        let items: Vec<_> = events.iter().map(item).collect();
+        let config = ProjectorConfig::default();
         let mut batch = ChangeBatch::default();
         let mut ends: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         for event in events {
@@ -51,8 +56,8 @@ impl Bench {
             .map(|(topic, next_offset)| Cursor { topic, partition: self.partition, next_offset })
             .collect();
         for table in &mut self.tables {
-            table.fold(events, &self.store, &mut batch).await?;
-            table.advance(&cursors, &self.topics, &mut batch.checkpoints);
+            table.fold(&items, &self.store, &config, OnPoison::Stop, &mut batch).await?;
+            table.advance(&cursors, &mut batch);
         }
         self.store.apply(batch).await.unwrap();
         for table in &mut self.tables {
@@ -82,6 +87,17 @@ impl Bench {
     }
 }
 
+fn item(event: &RecordedEvent) -> Item {
+    let record = Record {
+        position: event.position.clone(),
+        timestamp: event.metadata.recorded_at,
+        key: event.metadata.stream.id().to_owned().into(),
+        headers: Headers::new(),
+        value: bytes::Bytes::new(),
+    };
+    Item { record, aggregate: event.event.aggregate_type(), event: Ok(event.clone()) }
+}
+
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
@@ -109,7 +125,7 @@ proptest! {
                 let from = end.saturating_sub(*overlap);
                 end = (end + length).min(events.len());
                 if *restart {
-                    bench.restart();
+                    bench.restart().await;
                 }
                 bench.apply(&events[from..end]).await.unwrap();
             }
@@ -143,4 +159,23 @@ fn a_second_source_of_a_row_is_refused() {
     let Error::Unfoldable { source, row, .. } = error else { panic!("{error}") };
     assert!(matches!(source, FoldError::SecondSource { .. }), "{source}");
     assert!(row.starts_with(&Orders::TABLE.to_string()));
+}
+
+#[test]
+fn rows_of_projections_by_stream_are_never_made_of_two_streams() {
+    let shop = shop(3, &(0..=255).collect::<Vec<u8>>());
+    for folder in &mut Catalogue::standard().folders(|_| 1) {
+        let mut owners: BTreeMap<String, String> = BTreeMap::new();
+        let topics = folder.topics();
+        for event in shop.events().iter().filter(|e| topics.contains(&e.event.aggregate_type())) {
+            let mut rows = Vec::new();
+            folder.forget();
+            folder.collect(&[event], &mut rows);
+            for row in rows {
+                let stream = event.metadata.stream.to_string();
+                let owner = owners.entry(row.to_string()).or_insert_with(|| stream.clone());
+                assert!(folder.key() == Key::Partition || *owner == stream, "{row}: {owner} and {stream}");
+            }
+        }
+    }
 }
