@@ -47,7 +47,17 @@ impl ApiClient {
 
     /// The whole answer to a GET, as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, url: Url) -> anyhow::Result<T> {
-        let text = tokio::time::timeout(READ_TIMEOUT, self.get(url.clone()).await?.bytes())
+        self.parse(url.clone(), self.get(url).await?).await
+    }
+
+    /// The whole answer to a POST without a body, as JSON.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, url: Url) -> anyhow::Result<T> {
+        let response = self.send(url.clone(), self.client.post(url.clone())).await?;
+        self.parse(url, response).await
+    }
+
+    async fn parse<T: DeserializeOwned>(&self, url: Url, response: Response) -> anyhow::Result<T> {
+        let text = tokio::time::timeout(READ_TIMEOUT, response.bytes())
             .await
             .map_err(|_| anyhow::anyhow!("{url} does not go on answering"))??;
         serde_json::from_slice(&text).map_err(|error| {
@@ -61,7 +71,11 @@ impl ApiClient {
 
     /// The answer to a GET; anything but a success is an error with the problem's own words.
     pub(crate) async fn get(&self, url: Url) -> anyhow::Result<Response> {
-        let response = tokio::time::timeout(READ_TIMEOUT, self.client.get(url.clone()).send())
+        self.send(url.clone(), self.client.get(url)).await
+    }
+
+    async fn send(&self, url: Url, request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
+        let response = tokio::time::timeout(READ_TIMEOUT, request.send())
             .await
             .map_err(|_| anyhow::anyhow!("{url} does not answer"))?
             .map_err(|error| {

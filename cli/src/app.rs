@@ -212,14 +212,14 @@ impl Starting {
             router = router.merge(write_side::router(config, shards));
             documents.push(serde_json::to_value(commands_api::openapi())?);
         }
-        let progress = match parts.views {
+        let views = match parts.views {
             Some(part) => {
                 let views = read_side::start(config, &log, &part, tasks, &health, shutdown).await?;
                 if parts.queries {
                     router = router.merge(views.router(config));
                     documents.push(serde_json::to_value(query_api::openapi())?);
                 }
-                Some(views.progress)
+                Some(views)
             }
             None => None,
         };
@@ -232,7 +232,8 @@ impl Starting {
             data_dir: config.data_dir.clone(),
             health: health.clone(),
             host: host.clone(),
-            progress,
+            progress: views.as_ref().map(|views| views.progress.clone()),
+            views: views.map(|views| views.admin(&log)),
             process_managers: Arc::clone(&process_managers),
             tasks: tasks.clone(),
             accepting: shutdown.accepting(),

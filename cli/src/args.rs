@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Tail(TailArgs),
     Events(EventsArgs),
     Status(StatusArgs),
+    Projections(ProjectionsArgs),
+    Rebuild(RebuildArgs),
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     Verify(crate::verify::VerifyArgs),
 }
 
@@ -284,6 +288,86 @@ pub(crate) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// List the views: generation, lag, dead letters, what is being built
+///
+/// Exits with 1 when one of them waits for a decision.
+#[derive(Debug, Args)]
+pub(crate) struct ProjectionsArgs {
+    /// A process with the views
+    #[arg(long, value_name = "URL", env = "MILLRACE_URL", default_value = DEFAULT_URL)]
+    pub(crate) url: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Build a view anew from the log, beside the one that serves
+///
+/// Readers and writers go on. Once the new generation has caught up, both are compared row by row. If they are equal, the new
+/// one serves; if not, the keys that differ are listed and nothing changes until --accept or --drop. A build that is
+/// interrupted goes on where it was, also after a restart; the command may be stopped and started again to follow it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  millrace rebuild order            build, compare, serve if equal
+  millrace rebuild order --accept   let it serve although rows differ (after a fix of its code)
+  millrace rebuild order --drop     drop what is built, or else the generation that served before
+
+Exit codes: 0 the new generation serves, 1 it differs or cannot be built, 2 it could not be tried.")]
+pub(crate) struct RebuildArgs {
+    /// Which view, such as order; `millrace projections` lists them
+    #[arg(value_name = "PROJECTION")]
+    pub(crate) projection: String,
+    /// Let the generation that is built serve although it differs
+    #[arg(long, conflicts_with = "drop")]
+    pub(crate) accept: bool,
+    /// Drop what is built, or else the retired generation
+    #[arg(long)]
+    pub(crate) drop: bool,
+    /// A process with the views
+    #[arg(long, value_name = "URL", env = "MILLRACE_URL", default_value = DEFAULT_URL)]
+    pub(crate) url: String,
+}
+
+/// Events that views could not take
+///
+/// An event that a projection cannot take is parked, and the later events of its stream wait behind it. A projection that sums
+/// several streams up waits in front of it instead, with its partition. Everything else flows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// List them; exits with 1 when something waits
+    List(LettersArgs),
+    /// Show one: the whole record, and the event if it can be read
+    Show(LetterArgs),
+    /// Take one again, and then in order what waits behind it; exits with 1 when it still cannot be taken
+    Retry(LetterArgs),
+    /// Leave one out for ever, and take what waits behind it
+    Skip(LetterArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LettersArgs {
+    /// Only those of this projection
+    #[arg(long, value_name = "PROJECTION")]
+    pub(crate) projection: Option<String>,
+    /// A process with the views
+    #[arg(long, value_name = "URL", env = "MILLRACE_URL", default_value = DEFAULT_URL)]
+    pub(crate) url: String,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LetterArgs {
+    /// Which one, as `list` shows it, such as order_v1/millrace.order.events/0@17
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// A process with the views
+    #[arg(long, value_name = "URL", env = "MILLRACE_URL", default_value = DEFAULT_URL)]
+    pub(crate) url: String,
 }
 
 #[cfg(test)]

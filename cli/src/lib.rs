@@ -29,8 +29,8 @@ mod stdout;
 mod verify;
 
 pub use admin::{
-    LagStatus, LogCursor, LogLine, LogRecord, LogSummary, ProcessManagersStatus, ShardsStatus, Status, Text,
-    TopicStatus, TopicSummary,
+    LagStatus, LetterAnswer, LettersPage, LogCursor, LogLine, LogSummary, ProcessManagersStatus,
+    ProjectionReport, ShardsStatus, Status, TopicStatus, TopicSummary,
 };
 pub use app::{App, Part, RunningApp};
 pub use args::Cli;

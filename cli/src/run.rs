@@ -54,6 +54,9 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::Projections(args) => commands::projections::run(args).await,
+        Command::Rebuild(args) => commands::rebuild::run(args).await,
+        Command::DeadLetters(command) => commands::dead_letters::run(command).await,
         // It reads a whole log, which blocks.
         Command::Verify(args) => tokio::task::spawn_blocking(move || verify::run(args)).await?,
     }

@@ -51,6 +51,12 @@ pub(crate) struct VerifyArgs {
     /// violation
     #[arg(long)]
     settled: bool,
+    /// Hold the views of the process at --url against the fold of its log instead, row by row at the same position
+    #[arg(long, conflicts_with_all = ["data_dir", "kafka", "settled"])]
+    views: bool,
+    /// With --views: only this one; may be repeated
+    #[arg(long, value_name = "PROJECTION", requires = "views")]
+    only: Vec<String>,
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -58,6 +64,10 @@ pub(crate) struct VerifyArgs {
 
 /// Runs the command; on a blocking thread inside a runtime.
 pub(crate) fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
+    if args.views {
+        let views = crate::commands::rebuild::verify_views(&args.url, &args.only, args.json);
+        return tokio::runtime::Handle::current().block_on(views);
+    }
     let flags = Flags { data_dir: args.data_dir.clone(), ..args.log.flags() };
     let report = if args.data_dir.is_some() || flags.kafka.is_some() {
         let config = Config::load(&flags, std::env::vars())?;

@@ -20,7 +20,7 @@ use crate::app::ProcessManagersSlot;
 use super::export::{Exports, Until, log_problem};
 use super::loopback::loopback_only;
 use super::status::Status;
-use super::{LogSummary, TopicSummary};
+use super::{LogSummary, TopicSummary, ViewsAdmin};
 
 /// What the routes tell about.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub(crate) struct AdminState {
     pub(crate) host: Option<HostHandle>,
     /// The projector's progress, where one runs here.
     pub(crate) progress: Option<Progress>,
+    /// The views, where they are filled or read here.
+    pub(crate) views: Option<ViewsAdmin>,
     /// The process managers, where they run here.
     pub(crate) process_managers: ProcessManagersSlot,
     /// Where exports run.
@@ -55,14 +57,16 @@ struct Shared {
 
 /// The routes, for loopback callers only.
 pub(crate) fn router(state: AdminState) -> Router {
+    let views = state.views.clone().map(super::views::router).unwrap_or_default();
     let exports = Exports::new(Arc::clone(&state.log), state.tasks.clone(), state.accepting.clone());
     Router::new()
         .route("/admin/v1/status", get(status))
         .route("/admin/v1/log", get(log_summary))
         .route("/admin/v1/log/{topic}/{partition}", get(log_partition))
         .route("/admin/v1/tail", get(tail))
-        .route_layer(from_fn(loopback_only))
         .with_state(Shared { state, exports })
+        .merge(views)
+        .route_layer(from_fn(loopback_only))
 }
 
 async fn status(State(shared): State<Shared>) -> Result<Json<Status>, Problem> {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use projections::{Catalogue, Follower, Progress, Projector};
+use projections::{Catalogue, Follower, Progress, Projector, ServingStore, Sharing};
 use query_api::QueryState;
 use read_store::{CqlStore, FjallConfig, FjallStore, ReadStore};
 use service_kit::{Health, Phase, Shutdown, Tasks};
 
 use super::part::ViewsPart;
 use super::{SharedLog, blocking};
+use crate::admin::ViewsAdmin;
 use crate::config::Config;
 
 /// The views of this process.
@@ -39,7 +40,14 @@ pub(super) async fn start(
                 .await
                 .context("cannot start the projector")?;
         let progress = projector.progress();
-        projector.start(tasks, health);
+        let sharing = if config.has_cql() { Sharing::Group } else { Sharing::Alone };
+        projector.start(sharing, tasks, health);
+        if sharing == Sharing::Group {
+            // What the others have filled.
+            let (progress, store) = (progress.clone(), Arc::clone(&store));
+            let follower = Follower::beside(progress, store, Catalogue::standard(), &config.projector).await;
+            follower.context("cannot read how far the views are")?.start(tasks, health);
+        }
         progress
     } else {
         let follower = Follower::open(&**log, Arc::clone(&store), catalogue, &config.projector)
@@ -70,7 +78,13 @@ async fn open(config: &Config, part: &ViewsPart) -> anyhow::Result<Arc<dyn ReadS
 impl Views {
     /// The routes for queries.
     pub(super) fn router(&self, config: &Config) -> Router {
-        let (store, progress) = (Arc::clone(&self.store), self.progress.clone());
+        let progress = self.progress.clone();
+        let store = Arc::new(ServingStore::new(Arc::clone(&self.store), progress.clone()));
         query_api::router(QueryState::new(store, progress, config.query_api.clone()))
+    }
+
+    /// What operators see of them.
+    pub(super) fn admin(self, log: &SharedLog) -> ViewsAdmin {
+        ViewsAdmin::new(Arc::clone(log), self.store, self.progress)
     }
 }

@@ -57,6 +57,54 @@ async fn projectors_that_overtake_each_other_and_die_leave_one_truth_on_a_cql_se
     assert!(!stock.is_empty() && !products.is_empty());
 }
 
+/// The partitions that a process projects.
+async fn share(app: &TestApp) -> Vec<u64> {
+    let status = app.get("/admin/v1/status").await.ok();
+    let lag = status["lag"].as_array().unwrap().iter();
+    lag.map(|lag| lag["partition"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn projectors_share_the_partitions_and_one_that_sleeps_loses_its_own() {
+    let Some((shape, cql)) = servers() else { return };
+    let flags = ["--cql", &cql, "--parts", "commands-api,process-managers,query-api"];
+    // Without a projector of its own.
+    let app = TestApp::start_with(PROGRAM, shape.clone(), &flags).await;
+    assert!(share(&app).await.is_empty());
+    let first = TestApp::start_part(PROGRAM, shape.clone(), "projector", &["--cql", &cql]).await;
+    eventually("one has all", || async { (share(&first).await == [0, 1]).then_some(()) }).await;
+    let second = TestApp::start_part(PROGRAM, shape.clone(), "projector", &["--cql", &cql]).await;
+    eventually("each has one", || async {
+        let both = [share(&first).await, share(&second).await];
+        (both.concat().len() == 2 && both.iter().all(|share| share.len() == 1)).then_some(())
+    })
+    .await;
+    stock_up(&app, "S1", 500, 1).await;
+    second.freeze();
+    eventually("the one that is awake has all", || async { (share(&first).await == [0, 1]).then_some(()) })
+        .await;
+    let mut position = String::new();
+    for _ in 0..20 {
+        let answer = app.post("/v1/stock/S1/receive", json!({"quantity": 1})).await;
+        position = answer.header("millrace-position").to_owned();
+        answer.ok();
+    }
+    assert_eq!(app.get_at("/v1/stock/S1", &position).await.ok()["on_hand"], 21);
+    second.thaw();
+    eventually("they share again", || async {
+        let both = [share(&first).await, share(&second).await];
+        (both.iter().all(|share| share.len() == 1)).then_some(())
+    })
+    .await;
+    let answer = app.post("/v1/stock/S1/receive", json!({"quantity": 1})).await;
+    let position = answer.header("millrace-position").to_owned();
+    answer.ok();
+    assert_eq!(app.get_at("/v1/stock/S1", &position).await.ok()["on_hand"], 22);
+    let url = first.url();
+    let verified = first.command(&["verify", "--views", "--url", &url]).await;
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
 #[tokio::test]
 async fn a_process_without_a_projector_waits_for_the_position_that_is_asked_of_it() {
     let Some((shape, cql)) = servers() else { return };

@@ -14,3 +14,4 @@ mod online_retail;
 mod race;
 mod shop;
 mod soak;
+mod views;
