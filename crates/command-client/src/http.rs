@@ -188,8 +188,10 @@ impl Batcher {
         while requests.next().await.is_some() {}
     }
 
-    /// The requests that carry a batch: the principal belongs to the request, unless a node speaks to its peer.
-    fn requests(&self, batch: Vec<Submission>) -> impl Iterator<Item = impl Future<Output = ()>> {
+    /// The requests that carry a batch: the principal belongs to the request, unless a node speaks to its peer. What nobody
+    /// waits for any more is not sent.
+    fn requests(&self, mut batch: Vec<Submission>) -> impl Iterator<Item = impl Future<Output = ()>> {
+        batch.retain(|submission| !submission.answer.is_closed());
         let parts: Vec<_> = match &self.introduction {
             Some(_) if batch.is_empty() => Vec::new(),
             Some(_) => vec![(None, batch)],
@@ -198,7 +200,8 @@ impl Batcher {
         parts.into_iter().map(|(principal, part)| self.post(principal, part))
     }
 
-    /// Posts one body and hands the answers out as they come; whoever gets none is told why.
+    /// Posts one body and hands the answers out as they come; whoever gets none is told why. Ends with the last submitter
+    /// that waits, whatever the server does.
     async fn post(&self, principal: Option<Principal>, batch: Vec<Submission>) {
         let mut waiting = Waiting::new(&batch);
         let mut body = Vec::with_capacity(batch.len() * 512);
@@ -238,10 +241,10 @@ impl Batcher {
         if let Some(introduction) = &self.introduction {
             request = introduction.sign(request, &body);
         }
-        let mut response = request.body(body).send().await?;
+        let mut response = waiting.unless_abandoned(request.body(body).send()).await??;
         if !response.status().is_success() {
             let status = response.status();
-            let problem = response.bytes().await?;
+            let problem = waiting.unless_abandoned(response.bytes()).await??;
             return match serde_json::from_slice::<Problem>(&problem) {
                 Ok(problem) => {
                     waiting.fail(|command_id| wire::error(problem.clone(), command_id));
@@ -251,7 +254,7 @@ impl Batcher {
             };
         }
         let mut buffer = BytesMut::new();
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = waiting.unless_abandoned(response.chunk()).await?? {
             let mut searched = buffer.len();
             buffer.extend_from_slice(&chunk);
             while let Some(at) = buffer[searched..].iter().position(|byte| *byte == b'\n') {
@@ -324,11 +327,36 @@ pub(crate) fn describe(error: reqwest::Error) -> service_kit::BoxError {
 struct Waiting {
     command_ids: Vec<CommandId>,
     answers: Vec<Option<oneshot::Sender<Result<Answer, SubmitError>>>>,
+    /// All before this one are answered or have gone away.
+    first_waiting: usize,
 }
 
 impl Waiting {
     fn new(batch: &[Submission]) -> Self {
-        Self { command_ids: batch.iter().map(|s| s.envelope.command_id).collect(), answers: Vec::new() }
+        let command_ids = batch.iter().map(|s| s.envelope.command_id).collect();
+        Self { command_ids, answers: Vec::new(), first_waiting: 0 }
+    }
+
+    /// The output of `step`, unless nobody waits any more.
+    async fn unless_abandoned<T>(&mut self, step: impl Future<Output = T>) -> Result<T, Failed> {
+        tokio::select! {
+            biased;
+            done = step => Ok(done),
+            () = self.abandoned() => Err("nobody waits for the answers any more".into()),
+        }
+    }
+
+    /// Waits until everybody without an answer has gone away; for ever when there is none to go.
+    async fn abandoned(&mut self) {
+        while let Some(answer) = self.answers.get_mut(self.first_waiting) {
+            if let Some(answer) = answer {
+                answer.closed().await;
+            }
+            self.first_waiting += 1;
+        }
+        if self.open() == 0 {
+            std::future::pending().await
+        }
     }
 
     fn open(&self) -> usize {

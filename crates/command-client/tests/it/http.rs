@@ -192,6 +192,42 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_any_more_holds_up_no_other_and_is_not_sent() {
+    let silent_to_the_first = |lines: Vec<Value>| {
+        if lines[0]["command_id"] == json!(Uuid::from_u128(1)) {
+            axum::body::Body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>())
+                .into_response()
+        } else {
+            unchanged(&lines).into_response()
+        }
+    };
+    let config = HttpCommandsConfig {
+        batch_commands_max: 1,
+        requests_in_flight_max: 1,
+        ..HttpCommandsConfig::default()
+    };
+    let running = Running::start(config, silent_to_the_first).await;
+    let submit = |id| Box::pin(running.commands.submit(envelope(id, "checkout")));
+    let (mut first, mut second, third) = (submit(1), submit(2), submit(3));
+    let arrives = async {
+        while running.seen.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = &mut first => panic!("{answer:?}"),
+        () = arrives => {}
+    }
+    assert!(futures::poll!(&mut second).is_pending(), "there is one place, and the first one has it");
+    drop((first, second));
+    let answer = tokio::time::timeout(SOON, third).await.expect("the place is free").unwrap();
+    assert_eq!(answer.command_id, CommandId::new(Uuid::from_u128(3)));
+    let seen = running.seen.lock().unwrap().len();
+    assert_eq!(seen, 2, "the second one was not sent");
+    running.tasks.shutdown(SOON).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_has_not_left_at_the_stop_was_not_done_and_says_so() {
     let running = Running::start(pairs(), |lines| unchanged(&lines).into_response()).await;
     let alone = running.commands.submit(envelope(1, "checkout"));
