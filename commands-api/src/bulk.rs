@@ -2,8 +2,9 @@
 //!
 //! Reading and answering run side by side: at most `bulk_in_flight_max` commands are decided at a time, and a client that
 //! does not read its answers stops its own input. A line is admitted to its shard's queue before the next one is looked
-//! at, so the commands of one stream keep their order (unless the shard changes hands meanwhile, and lines have to be
-//! submitted again). An overloaded shard makes the whole request wait.
+//! at, so the commands of one stream keep their order. They keep it also where the shard's owner is replaced and lines have
+//! to be submitted again (see `sequence.rs`), unless it had refused some and taken later ones. An overloaded shard makes the
+//! whole request wait.
 
 mod lines;
 
@@ -31,6 +32,7 @@ use crate::call::{Sender, command_id_of_key, fresh_command_id};
 use crate::error::ApiError;
 use crate::extract::require_object;
 use crate::metrics::BULK_LINES;
+use crate::sequence::{Link, Sequences};
 
 use lines::{Line, Lines};
 
@@ -54,6 +56,7 @@ pub(crate) struct Bulk {
     lines: Lines,
     ended: bool,
     window: FuturesOrdered<BoxFuture<'static, AnswerLine>>,
+    sequences: Sequences,
     /// Kept until the last line is answered.
     _place: Arc<OwnedSemaphorePermit>,
 }
@@ -61,7 +64,8 @@ pub(crate) struct Bulk {
 impl Bulk {
     pub(crate) fn new(api: Api, sender: Sender, place: Arc<OwnedSemaphorePermit>, body: Body) -> Self {
         let lines = Lines::new(body, api.config.bulk_line_bytes_max);
-        Self { api, sender, lines, ended: false, window: FuturesOrdered::new(), _place: place }
+        let (window, sequences) = (FuturesOrdered::new(), Sequences::default());
+        Self { api, sender, lines, ended: false, window, sequences, _place: place }
     }
 
     /// The body of the answer. Dropping it (the client went away) reads no further line; what was admitted is decided.
@@ -119,13 +123,16 @@ impl Bulk {
                 return self.window.push_back(std::future::ready(answer).boxed());
             }
         };
-        let (command_id, stream) = (envelope.command_id, envelope.command.stream().to_string());
+        let (command_id, stream) = (envelope.command_id, envelope.command.stream());
+        // A shard that no other node can have does not change hands.
+        let has_peers = self.api.shards.has_peers();
+        let link = if has_peers { self.sequences.next(&stream) } else { Link::default() };
         let envelope = Arc::new(envelope);
         let since = Instant::now();
         let mut wait = OVERLOAD_WAITS.0;
         let answered = loop {
-            let (shards, envelope) = (self.api.shards.clone(), Arc::clone(&envelope));
-            let mut submission = async move { shards.submit(envelope, Lane::Bulk).await }.boxed();
+            let (shards, envelope, link) = (self.api.shards.clone(), Arc::clone(&envelope), link.clone());
+            let mut submission = async move { shards.submit(envelope, Lane::Bulk, link).await }.boxed();
             // The first poll puts the command into the queue, or finds it full.
             match futures::poll!(&mut submission) {
                 Poll::Pending => break submission,
@@ -136,6 +143,7 @@ impl Bulk {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(OVERLOAD_WAITS.1);
         };
+        let stream = stream.to_string();
         self.window.push_back(
             async move {
                 match answered.await {

@@ -19,6 +19,7 @@ use crate::answer::{Answered, CommandAnswer};
 use crate::app::Api;
 use crate::deferred::Deferred;
 use crate::error::ApiError;
+use crate::sequence::Link;
 
 /// Request header: a key of the caller's choice that stands for one command.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -121,7 +122,7 @@ impl Call {
             let position = self.api.shards.host().defer(&envelope).await?;
             return Ok(Answered::Deferred(Deferred::new(self.command_id, &stream, position)));
         }
-        let answer = self.api.shards.submit(Arc::new(envelope), Lane::Single).await?;
+        let answer = self.api.shards.submit(Arc::new(envelope), Lane::Single, Link::default()).await?;
         let (outcome, version, position) = match answer.outcome {
             Outcome::Accepted(accepted) => ("accepted", accepted.version, Some(accepted.position)),
             Outcome::Unchanged { version } => ("unchanged", version, None),

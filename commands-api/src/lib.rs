@@ -27,6 +27,7 @@ mod permission;
 mod pricing;
 mod refusals;
 mod routes;
+mod sequence;
 mod shards;
 
 pub use app::{ApiState, openapi, router};

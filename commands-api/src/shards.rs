@@ -2,6 +2,7 @@
 //!
 //! Callers use any node. A command for a shard that is decided elsewhere is passed on to its owner, over one hop at most;
 //! while a shard changes hands the command waits, up to `handover_wait_ms`, and is submitted again under the same id.
+//! An owner that does not answer, asleep or cut off, is let go of once the shard is known to have another one.
 //! That is always safe: the same command id has the same outcome on whichever node it is decided.
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use service_kit::Tasks;
 use tokio::time::Instant;
 
 use crate::facts::{Facts, Question};
+use crate::sequence::Link;
 
 /// How long an overloaded shard is left alone, milliseconds: some turns of its loop.
 const RETRY_AFTER_MS: u64 = 50;
@@ -74,17 +76,20 @@ impl Shards {
         self.0.peers.is_some()
     }
 
-    /// Decides a command, here or at its owner's, and waits until the outcome is durable.
+    /// Decides a command, here or at its owner's, and waits until the outcome is durable. `link` is the command's place among
+    /// those of its request.
     pub(crate) async fn submit(
         &self,
         envelope: Arc<CommandEnvelope>,
         lane: Lane,
+        link: Link,
     ) -> Result<HostAnswer, HostError> {
-        let mut waiting = Waiting::new(self, &envelope);
+        let mut waiting = Waiting::new(self, &envelope, link);
         // However often it is submitted: no caller waits longer for the answer than for that of one submission.
         let deadline = waiting.started + self.0.host.answer_timeout();
         loop {
-            let error = match tokio::time::timeout_at(deadline, self.attempt(&envelope, lane)).await {
+            let attempt = self.attempt(&envelope, lane, &mut waiting);
+            let error = match tokio::time::timeout_at(deadline, attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
                 Err(_) => HostError::OutcomeUnknown { command_id: envelope.command_id },
@@ -93,29 +98,82 @@ impl Shards {
         }
     }
 
-    async fn attempt(&self, envelope: &Arc<CommandEnvelope>, lane: Lane) -> Result<HostAnswer, HostError> {
-        let here = self.0.host.enqueue(Arc::clone(envelope), lane);
-        match here {
-            Ok(pending) => pending.await,
-            Err(error @ (HostError::ShardUnavailable { .. } | HostError::ShuttingDown)) => {
-                let Some(peer) = self.owner_of(&envelope.command.stream()) else { return Err(error) };
-                let lane = match lane {
-                    Lane::Single => PeerLane::Single,
-                    Lane::Bulk => PeerLane::Bulk,
-                };
-                match peer.submit((**envelope).clone(), lane).await {
-                    Ok(Answer { outcome, replayed, .. }) => Ok(HostAnswer { outcome, replayed }),
-                    Err(refused) => Err(host_error(refused, envelope, &error)),
-                }
+    /// Submits to whoever owns the shard, and to the next owner when that one is replaced meanwhile.
+    async fn attempt(
+        &self,
+        envelope: &Arc<CommandEnvelope>,
+        lane: Lane,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<HostAnswer, HostError> {
+        let stream = envelope.command.stream();
+        loop {
+            let way = self.way(&stream)?;
+            if !waiting.link.may_go(way.term()) {
+                waiting.link.before_moves().await;
+                continue;
             }
-            Err(error) => Err(error),
+            waiting.goes(way.term());
+            let answered = match &way {
+                Way::Here { .. } => self.0.host.enqueue(Arc::clone(envelope), lane)?.await,
+                Way::There(hop) => match self.pass_on(envelope, lane, hop, &stream).await {
+                    Some(answered) => answered,
+                    None => {
+                        waiting.let_go();
+                        continue;
+                    }
+                },
+            };
+            if answered.is_ok() {
+                waiting.link.arrived(way.term());
+            }
+            return answered;
         }
     }
 
-    fn owner_of(&self, stream: &StreamId) -> Option<Peer> {
-        let peers = self.0.peers.as_ref()?;
-        let owner = self.0.host.owner(self.0.host.shard_of(stream))?;
-        peers.get(&owner.address)
+    /// The owner's answer; none: another owner is known by now. The answer would be true also then, but may never come.
+    async fn pass_on(
+        &self,
+        envelope: &CommandEnvelope,
+        lane: Lane,
+        hop: &Hop,
+        stream: &StreamId,
+    ) -> Option<Result<HostAnswer, HostError>> {
+        let lane = match lane {
+            Lane::Single => PeerLane::Single,
+            Lane::Bulk => PeerLane::Bulk,
+        };
+        tokio::select! {
+            biased;
+            answered = hop.peer.submit(envelope.clone(), lane) => Some(match answered {
+                Ok(Answer { outcome, replayed, .. }) => Ok(HostAnswer { outcome, replayed }),
+                Err(refused) => Err(host_error(refused, envelope, &hop.not_here)),
+            }),
+            () = self.is_over(hop, stream) => None,
+        }
+    }
+
+    /// Waits until the owner at the end of `hop` is known to be replaced.
+    async fn is_over(&self, hop: &Hop, stream: &StreamId) {
+        self.0.host.replaced(self.0.host.shard_of(stream), hop.term).await;
+        tracing::debug!(%stream, term = hop.term, "let go of an owner that has been replaced");
+    }
+
+    /// Where the shard of `stream` is decided; an error: nobody is known who could.
+    fn way(&self, stream: &StreamId) -> Result<Way, HostError> {
+        let host = &self.0.host;
+        let shard = host.shard_of(stream);
+        let not_here = match host.serving_term(shard) {
+            Ok(term) => return Ok(Way::Here { term }),
+            Err(not_here) => not_here,
+        };
+        let hop = self.0.peers.as_ref().and_then(|peers| {
+            let owner = host.owner(shard)?;
+            Some((owner.term, peers.get(&owner.address)?))
+        });
+        match hop {
+            Some((term, peer)) => Ok(Way::There(Hop { term, peer, not_here })),
+            None => Err(not_here),
+        }
     }
 
     /// The product, with its price in `currency`; `None` when there is none.
@@ -180,10 +238,14 @@ impl Shards {
             if !matches!(error, HostError::ShardUnavailable { .. } | HostError::ShuttingDown) {
                 return Err(error);
             }
-            if let Some(peer) = self.owner_of(&stream) {
-                match peer.ask(&question).await {
-                    Ok(facts) => return Ok(facts),
-                    Err(refused) => tracing::debug!(%stream, error = %refused, "a peer did not answer"),
+            if let Ok(Way::There(hop)) = self.way(&stream) {
+                tokio::select! {
+                    biased;
+                    answered = hop.peer.ask(&question) => match answered {
+                        Ok(facts) => return Ok(facts),
+                        Err(refused) => tracing::debug!(%stream, error = %refused, "a peer did not answer"),
+                    },
+                    () = self.is_over(&hop, &stream) => {}
                 }
             }
             if started.elapsed() >= self.0.handover_wait {
@@ -204,6 +266,28 @@ impl Shards {
         let shard = self.0.host.shard_of(stream).partition();
         tracing::error!(%stream, "a peer answered another question: is it of another version?");
         HostError::ShardUnavailable { shard }
+    }
+}
+
+/// Where a shard is decided, and under which term.
+enum Way {
+    Here { term: u64 },
+    There(Hop),
+}
+
+/// The way to the other node that owns a shard.
+struct Hop {
+    term: u64,
+    peer: Peer,
+    /// What it means that the shard is not served here.
+    not_here: HostError,
+}
+
+impl Way {
+    fn term(&self) -> u64 {
+        match self {
+            Self::Here { term } | Self::There(Hop { term, .. }) => *term,
+        }
     }
 }
 
@@ -230,27 +314,50 @@ impl Peers {
 struct Waiting<'a> {
     shards: &'a Shards,
     envelope: &'a CommandEnvelope,
+    link: Link,
     started: Instant,
     pause: Duration,
+    /// No attempt has ended without an outcome.
+    is_first_time: bool,
     /// An attempt may have taken effect: from then on only an outcome is an answer, or "not known".
     in_doubt: bool,
     was_not_written: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(shards: &'a Shards, envelope: &'a CommandEnvelope) -> Self {
+    fn new(shards: &'a Shards, envelope: &'a CommandEnvelope, link: Link) -> Self {
         Self {
             shards,
             envelope,
+            link,
             started: Instant::now(),
             pause: PAUSES.0,
+            is_first_time: true,
             in_doubt: false,
             was_not_written: false,
         }
     }
 
+    /// The command is submitted to the owner of `term`.
+    fn goes(&self, term: u64) {
+        self.link.goes(term, self.is_first_time);
+    }
+
+    /// It has to be submitted again.
+    fn came_back(&mut self) {
+        self.is_first_time = false;
+        self.link.came_back();
+    }
+
+    /// The owner that had it is not waited for any longer.
+    fn let_go(&mut self) {
+        self.in_doubt = true;
+        self.came_back();
+    }
+
     /// Waits before the next attempt, where there is to be one; otherwise says how it ends.
     async fn after(&mut self, error: HostError) -> Result<(), HostError> {
+        self.came_back();
         let again = match &error {
             HostError::ShardUnavailable { .. } | HostError::ShuttingDown => true,
             HostError::OutcomeUnknown { .. } => {
@@ -260,7 +367,9 @@ impl<'a> Waiting<'a> {
             }
             // The log refused it: decided once more, in case only the shard's owner had changed.
             HostError::NotWritten => !std::mem::replace(&mut self.was_not_written, true),
-            HostError::Overloaded { .. } | HostError::IdReused { .. } => false,
+            // Whatever became of earlier attempts: the id stands for another command, and will.
+            HostError::IdReused { .. } => return Err(error),
+            HostError::Overloaded { .. } => false,
         };
         if !again || self.started.elapsed() >= self.shards.0.handover_wait {
             let command_id = self.envelope.command_id;
@@ -275,7 +384,9 @@ impl<'a> Waiting<'a> {
 impl Commands for Shards {
     async fn submit(&self, envelope: CommandEnvelope) -> Result<Answer, SubmitError> {
         let command_id = envelope.command_id;
-        let answer = Self::submit(self, Arc::new(envelope), Lane::Single).await.map_err(submit_error)?;
+        let answer = Self::submit(self, Arc::new(envelope), Lane::Single, Link::default())
+            .await
+            .map_err(submit_error)?;
         Ok(Answer { command_id, outcome: answer.outcome, replayed: answer.replayed })
     }
 }

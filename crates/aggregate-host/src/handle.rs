@@ -67,6 +67,17 @@ pub(crate) struct Queue {
     pub(crate) term: u64,
 }
 
+impl Inner {
+    /// What callers of a shard that is not served here are told.
+    pub(crate) fn unavailable(&self, shard: Shard) -> HostError {
+        if self.stop.is_requested() {
+            HostError::ShuttingDown
+        } else {
+            HostError::ShardUnavailable { shard: shard.partition() }
+        }
+    }
+}
+
 /// What the shard's thread will say.
 type Answer = oneshot::Receiver<Result<HostAnswer, HostError>>;
 
@@ -177,6 +188,23 @@ impl HostHandle {
         self.inner.queues.read().unwrap_or_else(PoisonError::into_inner).contains_key(&shard.partition())
     }
 
+    /// The term under which this shard is served here.
+    pub fn serving_term(&self, shard: Shard) -> Result<u64, HostError> {
+        let queues = self.inner.queues.read().unwrap_or_else(PoisonError::into_inner);
+        queues.get(&shard.partition()).map(|queue| queue.term).ok_or_else(|| self.inner.unavailable(shard))
+    }
+
+    /// Waits until the ownership of `term` is known to be over because of a later one: another node's or this node's own.
+    pub async fn replaced(&self, shard: Shard, term: u64) {
+        let mut changes = self.changes();
+        let is_replaced = || {
+            self.inner.owners.is_replaced(shard, term) || self.serving_term(shard).is_ok_and(|own| own > term)
+        };
+        while !is_replaced() {
+            changes.changed().await.expect("this handle keeps the sender alive");
+        }
+    }
+
     /// The other node that owns a shard, as far as is known: whom to ask when it is not served here.
     pub fn owner(&self, shard: Shard) -> Option<Owner> {
         self.inner.owners.owner(shard)
@@ -231,13 +259,7 @@ impl HostHandle {
     fn send(&self, shard: Shard, lane: Lane, work: Work) -> Result<(), HostError> {
         let partition = shard.partition();
         let queues = self.inner.queues.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = queues.get(&partition) else {
-            return Err(if self.inner.stop.is_requested() {
-                HostError::ShuttingDown
-            } else {
-                HostError::ShardUnavailable { shard: partition }
-            });
-        };
+        let Some(queue) = queues.get(&partition) else { return Err(self.inner.unavailable(shard)) };
         let queue = match lane {
             Lane::Single => &queue.single,
             Lane::Bulk => &queue.bulk,

@@ -56,6 +56,14 @@ impl Owners {
         known.owner.clone().filter(|owner| owner.term > known.own_term && !owner.address.is_empty())
     }
 
+    /// Whether an ownership later than that of `term` is known, whoever's.
+    pub(crate) fn is_replaced(&self, shard: Shard, term: u64) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&shard).is_some_and(|known| {
+            known.own_term > term || known.owner.as_ref().is_some_and(|owner| owner.term > term)
+        })
+    }
+
     /// Told after every change of what is served here or elsewhere.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -139,6 +147,20 @@ mod tests {
         assert_eq!(owners.owner(shard).unwrap().address, "b:1");
         owners.learn(shard, owner("", 9));
         assert_eq!(owners.owner(shard), None, "a node without an address cannot be asked");
+    }
+
+    #[test]
+    fn an_ownership_is_over_once_a_later_one_is_known_whoevers_it_is() {
+        let (owners, shard) = (Owners::default(), Shard::new(1));
+        assert!(!owners.is_replaced(shard, 0), "nobody is known");
+        owners.learn(shard, owner("a:1", 7));
+        assert!(!owners.is_replaced(shard, 7));
+        assert!(owners.is_replaced(shard, 6));
+        owners.learn(shard, owner("", 8));
+        assert!(owners.is_replaced(shard, 7), "by a node that cannot be asked, too");
+        owners.gave_up(shard, 9);
+        assert!(owners.is_replaced(shard, 8), "by this node, which has lost it again");
+        assert!(!owners.is_replaced(Shard::new(2), 1), "another shard is another matter");
     }
 
     #[test]

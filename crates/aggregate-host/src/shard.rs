@@ -126,7 +126,7 @@ impl ShardWorker {
             };
             let served = self.serve(&work, control);
             self.unpublish();
-            let has_records = work.refuse_all(&self.context.unavailable());
+            let has_records = work.refuse_all(&self.context.inner.unavailable(self.context.shard));
             opening = match served? {
                 Served::Released(ack) => return Ok(ack),
                 Served::Failed { unknown, took_records } if !has_records && !took_records => {
@@ -316,16 +316,5 @@ impl Incoming {
             }
         }
         has_records
-    }
-}
-
-impl ShardContext {
-    /// What callers of a shard that is not served here are told.
-    fn unavailable(&self) -> HostError {
-        if self.inner.stop.is_requested() {
-            HostError::ShuttingDown
-        } else {
-            HostError::ShardUnavailable { shard: self.shard.partition() }
-        }
     }
 }
