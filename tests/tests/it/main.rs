@@ -13,5 +13,6 @@ mod fail_points;
 mod online_retail;
 mod race;
 mod shop;
+mod sleeping_owner;
 mod soak;
 mod views;
