@@ -90,10 +90,10 @@ Parts:
   process-managers  carries orders from placed to delivered; submits to --commands-url
   query-api         answers queries
 
-With --cql the views are on a CQL server: `serve projector` fills them, any number of `serve query-api`
-read them. Without it they are local files, and a folder belongs to one process: `serve query-api` runs a
-projector of its own into DIR/query-views; a separate `serve projector` keeps DIR/views and answers no
-queries.
+With --cql the views are on a CQL server: `serve projector` fills them (several share the work), any
+number of `serve query-api` read them. Without it they are local files, and a folder belongs to one
+process: `serve query-api` runs a projector of its own into DIR/query-views; a separate `serve
+projector` keeps DIR/views and answers no queries.
 
 Callers may use any commands-api: a node passes a command on to the one that owns its shard. Nodes on
 several machines need the same installation_secret (MILLRACE_INSTALLATION_SECRET), and an --advertise

@@ -113,8 +113,14 @@ pub(crate) struct CommandHeaders {
     /// Repeats the command of this id (an earlier answer names it); not together with `Idempotency-Key`.
     #[param(nullable = false, rename = "Millrace-Command-Id", format = Uuid)]
     command_id: Option<String>,
-    /// The version at which the caller believes the stream, in quotes; at another one nothing is done (412).
-    #[param(nullable = false, rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$", example = "\"3\"")]
+    /// The version at which the caller believes the stream, in quotes, as the `ETag` of a query's document says it; at another
+    /// one nothing is done (412).
+    #[param(
+        nullable = false,
+        rename = "If-Match",
+        pattern = "^\"[0-9]{1,19}(-[0-9a-f]{16})?\"$",
+        example = "\"3\""
+    )]
     if_match: Option<String>,
     /// `respond-async`: 202 as soon as the command is durable, with where its outcome will be. A preference: where this node
     /// cannot vouch for the sender on the commands topic, the answer waits for the outcome all the same.

@@ -210,7 +210,13 @@ fn command_id(headers: &HeaderMap, principal: &Principal) -> Result<CommandId, P
 fn expected_version(headers: &HeaderMap) -> Result<ExpectedVersion, Problem> {
     let Some(value) = headers.get(IF_MATCH) else { return Ok(ExpectedVersion::Any) };
     let text = value.to_str().unwrap_or_default().trim();
-    let number = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    // The tag of a document that is put together says, behind a dash, what else is in it.
+    let is_hash = |rest: &str| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = tag.and_then(|tag| match tag.split_once('-') {
+        Some((number, rest)) => is_hash(rest).then_some(number),
+        None => Some(tag),
+    });
     number
         .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
@@ -273,7 +279,8 @@ mod tests {
     fn if_match_is_one_version_in_quotes() {
         let read = |text| expected_version(&headers(IF_MATCH, text));
         assert_eq!(read("\"3\""), Ok(ExpectedVersion::Exactly(Version::new(3))));
-        for bad in ["3", "*", "W/\"3\"", "\"3\", \"4\"", "\"+3\"", "\"\""] {
+        assert_eq!(read("\"3-00ff00ff00ff00ff\""), Ok(ExpectedVersion::Exactly(Version::new(3))));
+        for bad in ["\"3-\"", "\"3-7\"", "3", "*", "W/\"3\"", "\"3\", \"4\"", "\"+3\"", "\"\""] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use projections::Progress;
 use read_store::ReadStore;
 use schemas::Retry;
@@ -12,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::QueryConfig;
+use crate::etag;
 use crate::routes::{cart, customer, order, payment, product, report, shipment, stock, stream};
 
 /// What the routes read from. Cheap to clone.
@@ -65,7 +67,7 @@ fn routes() -> OpenApiRouter<QueryState> {
 /// both.
 pub fn router(state: QueryState) -> Router {
     let (router, _) = routes().split_for_parts();
-    router.with_state(state)
+    router.layer(from_fn(etag::not_modified)).with_state(state)
 }
 
 /// The OpenAPI document of [`router`], without title and server: merge it into the platform's.

@@ -5,12 +5,15 @@
 //! the view to reach them, up to a bound, and is 503 `read_model_behind` beyond it. Topics that a view does not read
 //! are ignored. Documents made of one source are passed through as stored; views of several are put together here.
 //!
+//! Every answer has an `ETag`, and is 304 without a body for whoever names it in `If-None-Match`.
+//!
 //! This crate decides nothing and writes nothing; commands are `commands-api`. [`router`] is merged with it under one
 //! address.
 
 mod app;
 mod config;
 mod error;
+mod etag;
 mod page;
 mod position;
 mod refusals;

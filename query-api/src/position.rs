@@ -53,4 +53,7 @@ pub(crate) struct MinPositionHeader {
         example = "millrace.order.events/0@17"
     )]
     min_position: Option<String>,
+    /// The `ETag` of an answer that the caller has: 304 without a body if it would be the same again.
+    #[param(nullable = false, rename = "If-None-Match", required = false, example = "\"3\"")]
+    if_none_match: Option<String>,
 }

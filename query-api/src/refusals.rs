@@ -27,6 +27,9 @@ pub(crate) struct Refusals<R>(PhantomData<R>);
 
 impl<R: ProblemCodes> IntoResponses for Refusals<R> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem_responses([A_QUERY, R::CODES].concat())
+        let mut responses = problem_responses([A_QUERY, R::CODES].concat());
+        let unchanged = Response::new("What the caller has by its If-None-Match is what there is; no body");
+        responses.insert("304".to_owned(), RefOr::T(unchanged));
+        responses
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::Problem;
 
 use crate::position::{MinPosition, POSITION};
-use crate::{QueryState, error};
+use crate::{QueryState, error, etag};
 
 /// Some tables, and the positions that whatever is read from them now reflects at least.
 pub(crate) struct View<'a> {
@@ -53,9 +53,19 @@ impl<'a> View<'a> {
 
     /// A JSON body as it is.
     pub(crate) fn raw(&self, body: impl Into<Bytes>) -> Response {
+        let body = body.into();
+        let tag = etag::of_bytes(&body);
+        self.tagged(body, &tag)
+    }
+
+    fn tagged(&self, body: Bytes, tag: &str) -> Response {
         let json = HeaderValue::from_static("application/json");
-        let mut response = ([(CONTENT_TYPE, json)], body.into()).into_response();
+        let mut response = ([(CONTENT_TYPE, json)], body).into_response();
         self.stamp(response.headers_mut());
+        // Quotes, digits and a dash.
+        if let Ok(tag) = HeaderValue::from_str(tag) {
+            response.headers_mut().insert(ETAG, tag);
+        }
         response
     }
 
@@ -66,7 +76,14 @@ impl<'a> View<'a> {
             version: Version,
         }
         let Versioned { version } = parse(&document)?;
-        Ok(with_etag(self.raw(document), version))
+        Ok(self.tagged(document, &etag::of_version(version)))
+    }
+
+    /// A document that is put together, about the stream at `version`.
+    pub(crate) fn joined(&self, value: &impl Serialize, version: Version) -> Result<Response, Problem> {
+        let body: Bytes = serde_json::to_vec(value).map_err(error::document)?.into();
+        let tag = etag::of_parts(version, &body);
+        Ok(self.tagged(body, &tag))
     }
 
     /// A value as JSON.
@@ -83,14 +100,6 @@ impl<'a> View<'a> {
             Err(error) => tracing::error!(%error, "positions cannot be a header"),
         }
     }
-}
-
-/// Adds the stream's version as `ETag`, so that a command can say `If-Match`.
-pub(crate) fn with_etag(mut response: Response, version: Version) -> Response {
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(ETAG, value);
-    }
-    response
 }
 
 /// Reads a stored document.

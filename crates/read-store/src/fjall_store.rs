@@ -224,19 +224,23 @@ impl ReadStore for FjallStore {
     }
 
     async fn drop_table(&self, table: Table) -> Result<(), Error> {
-        // In portions: a million tombstones of one batch would all lie in memory at once.
         for prefix in [checkpoint_prefix(table), table_prefix(table)] {
+            let end = encoding::after_prefix(prefix.clone());
+            let mut from = prefix;
+            // In portions: a million tombstones of one batch would all lie in memory at once. Each begins behind the last one,
+            // so as not to pass by what is removed already.
             loop {
                 let mut removals = self.database.batch().durability(Some(PersistMode::Buffer));
-                let mut removed = 0;
-                for entry in self.rows.prefix(&prefix).take(REMOVED_AT_ONCE) {
-                    removals.remove(&self.rows, entry.key().map_err(reading)?);
-                    removed += 1;
+                let mut last = None;
+                for entry in self.rows.range(from.clone()..end.clone()).take(REMOVED_AT_ONCE) {
+                    let key = entry.key().map_err(reading)?;
+                    removals.remove(&self.rows, key.clone());
+                    last = Some(key);
                 }
-                if removed == 0 {
-                    break;
-                }
+                let Some(last) = last else { break };
                 removals.commit().map_err(|e| Error::backend("dropping a table", e))?;
+                from = last.to_vec();
+                from.push(0);
                 tokio::task::yield_now().await;
             }
         }

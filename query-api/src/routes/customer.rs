@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::page::{Page, PageQuery, partition_page, raw_page, table_page};
 use crate::position::{MinPosition, MinPositionHeader};
 use crate::refusals::{OutOfRange, Refusals};
-use crate::view::{View, parse, with_etag};
+use crate::view::{View, parse};
 use crate::{QueryState, error};
 
 problem_codes! {
@@ -153,7 +153,7 @@ pub(crate) async fn get_customer(
     let account: CustomerDocument = parse(&account.document)?;
     let orders = order_sums(&state, &id).await?;
     let version = account.version;
-    Ok(with_etag(view.json(&CustomerView { account, orders })?, version))
+    view.joined(&CustomerView { account, orders }, version)
 }
 
 /// Lists the credits and debits of a customer's account, the oldest first.

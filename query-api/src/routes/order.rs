@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::page::{Page, PageQuery, partition_page, table_page};
 use crate::position::{MinPosition, MinPositionHeader};
 use crate::refusals::{OutOfRange, Refusals};
-use crate::view::{View, parse, with_etag};
+use crate::view::{View, parse};
 use crate::{QueryState, error};
 
 problem_codes! {
@@ -155,7 +155,7 @@ pub(crate) async fn list_orders(
         (status = 200, description = "The order", body = OrderView,
             headers(
                 ("Millrace-Position" = String, description = "What the answer reflects"),
-                ("ETag" = String, description = "The order's version, for If-Match"),
+                ("ETag" = String, description = "The order's version and a hash of the whole, for If-Match and If-None-Match"),
             )),
         Refusals<NoOrder>,
     )
@@ -176,5 +176,5 @@ pub(crate) async fn get_order(
         state.store.scan(ShipmentsOfOrder::TABLE, &id, "", SHIPMENTS_MAX).await.map_err(error::store)?;
     let shipments = shipments.iter().map(|row| parse(&row.document)).collect::<Result<_, _>>()?;
     let version = order.version;
-    Ok(with_etag(view.json(&OrderView { order, payment, shipments })?, version))
+    view.joined(&OrderView { order, payment, shipments }, version)
 }

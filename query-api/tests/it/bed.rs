@@ -79,9 +79,15 @@ impl Bed {
 
     /// Asks for `Millrace-Min-Position`.
     pub(crate) async fn get_at(&self, path: &str, min_position: Option<&str>) -> Answer {
+        let header = min_position.map(|text| ("Millrace-Min-Position", text));
+        self.get_with(path, header.as_slice()).await
+    }
+
+    /// Asks with headers.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = Request::builder().uri(path);
-        if let Some(text) = min_position {
-            request = request.header("Millrace-Min-Position", text);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());

@@ -49,6 +49,35 @@ async fn documents_come_with_the_positions_they_reflect_and_their_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_document_already_gets_no_body() {
+    let bed = Bed::with(&shop()).await;
+    for path in
+        ["/v1/products/85123A", "/v1/orders/1", "/v1/customers/17850", "/v1/stock", "/v1/streams/order/1"]
+    {
+        let first = bed.get(path).await;
+        let tag = first.header("etag").to_owned();
+        assert!(!tag.is_empty(), "{path}");
+        let again = bed.get_with(path, &[("if-none-match", &format!("\"other\", {tag}"))]).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
+        assert!(again.body.is_null(), "{path}: {}", again.body);
+        assert_eq!(again.header("etag"), tag);
+        assert_eq!(again.header("millrace-position"), first.header("millrace-position"));
+        let other = bed.get_with(path, &[("if-none-match", "\"other\"")]).await;
+        assert_eq!((other.status, &other.body), (StatusCode::OK, &first.body));
+    }
+    // A refund moves the payment and not the order: the joined document has another tag, with the same version.
+    let order = bed.get("/v1/orders/1").await;
+    let version = order.body["version"].to_string();
+    assert!(order.header("etag").starts_with(&format!("\"{version}-")), "{}", order.header("etag"));
+    // What is refused is never "the same".
+    assert_eq!(
+        bed.get_with("/v1/orders/none", &[("if-none-match", "*")]).await.status,
+        StatusCode::NOT_FOUND
+    );
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_joined_with_its_payment_and_shipments() {
     let bed = Bed::with(&shop()).await;
     let delivered = bed.get("/v1/orders/1").await;

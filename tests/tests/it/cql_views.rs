@@ -27,15 +27,15 @@ async fn projectors_that_overtake_each_other_and_die_leave_one_truth_on_a_cql_se
     let Some((shape, cql)) = servers() else { return };
     let app = TestApp::start_with(PROGRAM, shape.clone(), &["--cql", &cql]).await;
     let mut other = TestApp::start_part(PROGRAM, shape.clone(), "projector", &["--cql", &cql]).await;
-    // It is killed, and asleep while the first one overtakes it, again and again.
+    // It is killed, and asleep until the first one has its share, again and again; the group needs six seconds to notice.
     let disturbance = async {
         loop {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
             other.kill();
             other.launch().await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_secs(8)).await;
             other.freeze();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_secs(7)).await;
             other.thaw();
         }
     };
