@@ -16,7 +16,7 @@ const FORGET_AT_LEAST: usize = 64;
 /// The streams of one request.
 pub(crate) struct Sequences {
     /// The last command of each stream.
-    last: HashMap<StreamId, watch::Receiver<Option<u64>>>,
+    last: HashMap<StreamId, watch::Receiver<Option<Place>>>,
     forget_at: usize,
 }
 
@@ -38,21 +38,31 @@ impl Sequences {
     }
 }
 
-/// One command's place in its stream's sequence; by default it is in none. Dropping (all clones of) it is its end.
+/// Where a command is passed on to: an ownership by its term, and the way there, for on another way one may overtake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// This node's own queue.
+    Here(u64),
+    /// Over a hop.
+    There(u64),
+}
+
+/// One command's link to the one before it in its stream's sequence; by default it is in none. The command ends with it: when
+/// all its clones are dropped.
 ///
 /// The links of a sequence are polled by one task, so that what is passed on first arrives first.
 #[derive(Clone, Default)]
 pub(crate) struct Link {
-    /// The term of the ownership under which the next one may follow.
-    at: Option<Arc<watch::Sender<Option<u64>>>>,
-    before: Option<watch::Receiver<Option<u64>>>,
+    /// Where the next one may follow to.
+    at: Option<Arc<watch::Sender<Option<Place>>>>,
+    before: Option<watch::Receiver<Option<Place>>>,
 }
 
 impl Link {
-    /// Whether the command may go to the owner of `term`: the one before it is there, or has ended.
-    pub(crate) fn may_go(&mut self, term: u64) -> bool {
+    /// Whether the command may go to `place`: the one before it is there, or has ended.
+    pub(crate) fn may_go(&mut self, place: Place) -> bool {
         let Some(before) = &mut self.before else { return true };
-        *before.borrow_and_update() == Some(term) || has_ended(before)
+        *before.borrow_and_update() == Some(place) || has_ended(before)
     }
 
     /// Waits until [`Link::may_go`] may say otherwise.
@@ -63,18 +73,18 @@ impl Link {
         }
     }
 
-    /// The command is passed on to the owner of `term`. Whether that one serves yet is not known of an owner that took over
-    /// while the command was under way: then the next one waits for the outcome.
-    pub(crate) fn goes(&self, term: u64, is_first_time: bool) {
-        let follows = || self.before.as_ref().is_some_and(|before| *before.borrow() == Some(term));
+    /// The command is passed on to `place`. Whether an owner serves yet that took over while the command was under way is not
+    /// known: then the next one waits for the outcome.
+    pub(crate) fn goes(&self, place: Place, is_first_time: bool) {
+        let follows = || self.before.as_ref().is_some_and(|before| *before.borrow() == Some(place));
         if is_first_time || follows() {
-            self.say(Some(term));
+            self.say(Some(place));
         }
     }
 
-    /// The owner of `term` has given its outcome.
-    pub(crate) fn arrived(&self, term: u64) {
-        self.say(Some(term));
+    /// The owner at `place` has given its outcome.
+    pub(crate) fn arrived(&self, place: Place) {
+        self.say(Some(place));
     }
 
     /// The command has to be submitted again.
@@ -82,14 +92,14 @@ impl Link {
         self.say(None);
     }
 
-    fn say(&self, at: Option<u64>) {
+    fn say(&self, at: Option<Place>) {
         if let Some(link) = &self.at {
             link.send_if_modified(|last| std::mem::replace(last, at) != at);
         }
     }
 }
 
-fn has_ended(last: &watch::Receiver<Option<u64>>) -> bool {
+fn has_ended(last: &watch::Receiver<Option<Place>>) -> bool {
     last.has_changed().is_err()
 }
 
@@ -98,6 +108,7 @@ mod tests {
     use futures::FutureExt;
     use schemas::{Sku, StreamId};
 
+    use super::Place::{Here, There};
     use super::*;
 
     fn stream(sku: &str) -> StreamId {
@@ -112,50 +123,51 @@ mod tests {
     #[test]
     fn commands_follow_each_other_to_one_owner_without_waiting() {
         let [mut first, mut second, mut third] = three();
-        assert!(first.may_go(7));
-        assert!(!second.may_go(7), "the first one is not on its way");
-        first.goes(7, true);
-        assert!(second.may_go(7));
-        assert!(!second.may_go(8), "another owner would have it before the first");
-        second.goes(7, true);
-        assert!(third.may_go(7));
+        assert!(first.may_go(There(7)));
+        assert!(!second.may_go(There(7)), "the first one is not on its way");
+        first.goes(There(7), true);
+        assert!(second.may_go(There(7)));
+        assert!(!second.may_go(There(8)), "another owner would have it before the first");
+        assert!(!second.may_go(Here(7)), "this node would, were it the owner and asked itself over a hop");
+        second.goes(There(7), true);
+        assert!(third.may_go(There(7)));
     }
 
     #[test]
     fn what_comes_back_goes_again_one_after_the_other_until_the_new_owner_has_answered() {
         let [mut first, mut second, mut third] = three();
         for link in [&first, &second, &third] {
-            link.goes(7, true);
+            link.goes(There(7), true);
         }
         for link in [&first, &second, &third] {
             link.came_back();
         }
-        assert!(first.may_go(8));
-        first.goes(8, false);
-        assert!(!second.may_go(8), "the new owner may not serve yet, and refuse the first one only");
+        assert!(first.may_go(There(8)));
+        first.goes(There(8), false);
+        assert!(!second.may_go(There(8)), "the new owner may not serve yet, and refuse the first one only");
         assert!(second.before_moves().now_or_never().is_none());
-        first.arrived(8);
+        first.arrived(There(8));
         drop(first);
         assert!(second.before_moves().now_or_never().is_some());
-        assert!(second.may_go(8));
-        second.goes(8, false);
-        assert!(third.may_go(8), "now it is known to serve");
+        assert!(second.may_go(There(8)));
+        second.goes(There(8), false);
+        assert!(third.may_go(There(8)), "now it is known to serve");
     }
 
     #[test]
     fn one_that_ended_without_an_outcome_holds_nobody_up_and_proves_nothing() {
         let [first, mut second, mut third] = three();
         for link in [&first, &second, &third] {
-            link.goes(7, true);
+            link.goes(There(7), true);
         }
         second.came_back();
-        assert!(second.may_go(7), "the first one is there still");
+        assert!(second.may_go(There(7)), "the first one is there still");
         first.came_back();
-        assert!(!second.may_go(7));
+        assert!(!second.may_go(There(7)));
         drop(first);
-        assert!(second.may_go(8));
-        second.goes(8, false);
-        assert!(!third.may_go(8));
+        assert!(second.may_go(There(8)));
+        second.goes(There(8), false);
+        assert!(!third.may_go(There(8)));
     }
 
     #[test]
@@ -165,11 +177,11 @@ mod tests {
         let again = first.clone();
         drop(first);
         let mut second = sequences.next(&stream("A"));
-        assert!(!second.may_go(7));
-        assert!(sequences.next(&stream("B")).may_go(7));
+        assert!(!second.may_go(There(7)));
+        assert!(sequences.next(&stream("B")).may_go(There(7)));
         drop(again);
-        assert!(second.may_go(7));
-        assert!(Link::default().may_go(7));
+        assert!(second.may_go(There(7)));
+        assert!(Link::default().may_go(There(7)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use service_kit::Tasks;
 use tokio::time::Instant;
 
 use crate::facts::{Facts, Question};
-use crate::sequence::Link;
+use crate::sequence::{Link, Place};
 
 /// How long an overloaded shard is left alone, milliseconds: some turns of its loop.
 const RETRY_AFTER_MS: u64 = 50;
@@ -108,11 +108,11 @@ impl Shards {
         let stream = envelope.command.stream();
         loop {
             let way = self.way(&stream)?;
-            if !waiting.link.may_go(way.term()) {
+            if !waiting.link.may_go(way.place()) {
                 waiting.link.before_moves().await;
                 continue;
             }
-            waiting.goes(way.term());
+            waiting.goes(way.place());
             let answered = match &way {
                 Way::Here { .. } => self.0.host.enqueue(Arc::clone(envelope), lane)?.await,
                 Way::There(hop) => match self.pass_on(envelope, lane, hop, &stream).await {
@@ -124,7 +124,7 @@ impl Shards {
                 },
             };
             if answered.is_ok() {
-                waiting.link.arrived(way.term());
+                waiting.link.arrived(way.place());
             }
             return answered;
         }
@@ -284,9 +284,10 @@ struct Hop {
 }
 
 impl Way {
-    fn term(&self) -> u64 {
+    fn place(&self) -> Place {
         match self {
-            Self::Here { term } | Self::There(Hop { term, .. }) => *term,
+            Self::Here { term } => Place::Here(*term),
+            Self::There(hop) => Place::There(hop.term),
         }
     }
 }
@@ -338,9 +339,8 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// The command is submitted to the owner of `term`.
-    fn goes(&self, term: u64) {
-        self.link.goes(term, self.is_first_time);
+    fn goes(&self, place: Place) {
+        self.link.goes(place, self.is_first_time);
     }
 
     /// It has to be submitted again.
