@@ -1,11 +1,14 @@
 //! A node sleeps with shards that are its own: what other nodes had passed on to it is answered by its successor, truly and
 //! in order.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use service_kit::{FAIL_POINTS_VARIABLE, FailPoint};
+use testkit::eventually;
 
-use crate::cluster::{Cluster, Load, serving};
+use crate::cluster::{Cluster, Load};
 
 /// A takeover (10 s at most, as promised), and what follows it.
 const ANSWERED: Duration = Duration::from_secs(15);
@@ -21,11 +24,17 @@ async fn two_nodes() -> Option<Cluster> {
 
 /// One unit for each SKU through the awake node, all at once: the answers, each with the time it took.
 async fn receive(cluster: &Cluster, wave: &str) -> Vec<(Value, Duration)> {
+    receive_counted(cluster, wave, &AtomicUsize::new(0)).await
+}
+
+/// The same; counts the answers as they come.
+async fn receive_counted(cluster: &Cluster, wave: &str, answered: &AtomicUsize) -> Vec<(Value, Duration)> {
     let started = Instant::now();
     let answers = (0..SKUS).map(async |sku| {
         let path = format!("/v1/stock/sku-{sku}/receive");
         let answer =
             cluster.nodes[1].post_once(&format!("{wave}-{sku}"), &path, json!({"quantity": 1})).await;
+        answered.fetch_add(1, Ordering::SeqCst);
         (answer.ok(), started.elapsed())
     });
     futures::future::join_all(answers).await
@@ -39,8 +48,8 @@ async fn a_command_passed_on_to_an_owner_that_sleeps_is_answered_by_its_successo
     let answers = receive(&cluster, "asleep").await;
     let slowest = answers.iter().map(|(_, took)| *took).max().unwrap();
     println!("answered within {slowest:?}");
+    assert!(slowest > Duration::from_secs(1), "half of the streams were the sleeping node's: {slowest:?}");
     assert!(slowest < ANSWERED, "{slowest:?}");
-    assert_eq!(serving(&cluster.nodes[1].url()).await, 4, "half of the streams were the sleeping node's");
     for (answer, _) in &answers {
         assert_eq!((&answer["version"], &answer["replayed"]), (&json!(2), &json!(false)), "{answer}");
     }
@@ -57,6 +66,31 @@ async fn a_command_passed_on_to_an_owner_that_sleeps_is_answered_by_its_successo
         2 * SKUS,
         "what the sleeping node had in its hands came to nothing: {report}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_owner_had_appended_before_it_slept_is_answered_as_done() {
+    let Some(mut cluster) = two_nodes().await else { return };
+    receive(&cluster, "awake").await;
+    // From here on it appends one turn of each of its shards, and answers nobody.
+    let armed = format!("{}=sleep(600000)", FailPoint::HOST_AFTER_APPEND.name());
+    cluster.nodes[0].terminate();
+    cluster.nodes[0].set_variables(&[(FAIL_POINTS_VARIABLE, &armed)]);
+    cluster.nodes[0].launch().await;
+    cluster.is_spread(2).await;
+    let answered = AtomicUsize::new(0);
+    let falls_asleep = eventually("something is appended, and not answered", || async {
+        let appended = cluster.verify().await["events"].as_u64().unwrap() as usize;
+        let is_there = appended > SKUS + answered.load(Ordering::SeqCst);
+        is_there.then(|| cluster.nodes[0].freeze())
+    });
+    let (answers, ()) = tokio::join!(receive_counted(&cluster, "asleep", &answered), falls_asleep);
+    let slowest = answers.iter().map(|(_, took)| *took).max().unwrap();
+    let appended_before = answers.iter().filter(|(answer, _)| answer["replayed"] == true).count();
+    println!("answered within {slowest:?}, {appended_before} of them appended before");
+    assert!(slowest < ANSWERED && appended_before > 0, "{answers:?}");
+    assert!(answers.iter().all(|(answer, _)| answer["version"] == 2), "{answers:?}");
+    assert_eq!(cluster.verify().await["events"], 2 * SKUS, "each of them once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
