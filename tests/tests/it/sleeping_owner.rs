@@ -43,11 +43,20 @@ async fn receive_counted(cluster: &Cluster, wave: &str, answered: &AtomicUsize) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_passed_on_to_an_owner_that_sleeps_is_answered_by_its_successor() {
     let Some(cluster) = two_nodes().await else { return };
-    receive(&cluster, "awake").await;
+    let awake = receive(&cluster, "awake").await;
     cluster.nodes[0].freeze();
-    let answers = receive(&cluster, "asleep").await;
+    let asked_at = Instant::now();
+    let questions = futures::future::join_all(awake.iter().map(async |(answer, _)| {
+        let (id, stream) = (answer["command_id"].as_str().unwrap(), answer["stream"].as_str().unwrap());
+        let outcome = cluster.nodes[1].get(&format!("/v1/commands/{id}?stream={stream}")).await.ok();
+        assert_eq!(outcome["version"], 1, "{outcome}");
+        asked_at.elapsed()
+    }));
+    let (answers, questions) = tokio::join!(receive(&cluster, "asleep"), questions);
     let slowest = answers.iter().map(|(_, took)| *took).max().unwrap();
-    println!("answered within {slowest:?}");
+    let slowest_question = questions.into_iter().max().unwrap();
+    println!("commands answered within {slowest:?}, questions within {slowest_question:?}");
+    assert!(slowest_question < ANSWERED, "{slowest_question:?}");
     assert!(slowest > Duration::from_secs(1), "half of the streams were the sleeping node's: {slowest:?}");
     assert!(slowest < ANSWERED, "{slowest:?}");
     for (answer, _) in &answers {
