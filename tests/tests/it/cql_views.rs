@@ -99,7 +99,13 @@ async fn projectors_share_the_partitions_and_one_that_sleeps_loses_its_own() {
     let answer = app.post("/v1/stock/S1/receive", json!({"quantity": 1})).await;
     let position = answer.header("millrace-position").to_owned();
     answer.ok();
-    assert_eq!(app.get_at("/v1/stock/S1", &position).await.ok()["on_hand"], 22);
+    // A share that has just moved may take longer than a query waits.
+    let stock = eventually("the last one is seen", || async {
+        let answer = app.get_at("/v1/stock/S1", &position).await;
+        (answer.status == 200).then_some(answer.body)
+    })
+    .await;
+    assert_eq!(stock["on_hand"], 22, "{stock}");
     let url = first.url();
     let verified = first.command(&["verify", "--views", "--url", &url]).await;
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));

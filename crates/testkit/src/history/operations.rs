@@ -7,6 +7,9 @@ use schemas::{CommandId, ErrorCode};
 use super::decisions::{Ending, Found};
 use super::{Attempt, History, Report, Rule, Told};
 
+/// An answer that took so long may be that of a second submission by the node itself.
+const SUBMITTED_AGAIN_NS: u64 = 250_000_000;
+
 /// All requests under one command id, in the order in which they were made.
 #[derive(Debug, Default)]
 pub(super) struct Operation<'a> {
@@ -85,7 +88,8 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// "An earlier request had it" needs one that may have had it: made before this answer, not told "nothing was done".
+    /// "An earlier request had it" needs one that may have had it: made before this answer, not told "nothing was done". Or the
+    /// node has submitted this one again when the shard changed hands, and found its own first submission done: that takes time.
     fn replays(&self, id: CommandId, report: &mut Report) {
         for (index, attempt) in self.attempts.iter().enumerate() {
             if !attempt.told.is_replayed() {
@@ -96,7 +100,8 @@ impl<'a> Operation<'a> {
                 let others = self.attempts.iter().enumerate().filter(|(i, _)| *i != index);
                 others.map(|(_, other)| *other).filter(is_before)
             };
-            if others().any(|other| other.told.may_be_decided()) {
+            let took_ns = attempt.answered_ns.map_or(u64::MAX, |at| at.saturating_sub(attempt.asked_ns));
+            if others().any(|other| other.told.may_be_decided()) || took_ns >= SUBMITTED_AGAIN_NS {
                 continue;
             }
             match others().next() {
