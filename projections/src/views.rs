@@ -67,7 +67,8 @@ pub struct ViewState {
 }
 
 impl ViewState {
-    fn first(table: Table) -> Self {
+    /// That of a projection that was never built anew.
+    pub fn first(table: Table) -> Self {
         Self {
             projection: table.to_string(),
             serving: 1,

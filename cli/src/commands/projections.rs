@@ -82,21 +82,12 @@ fn state(report: &ProjectionReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use projections::{Build, Purpose, ViewState};
+    use projections::{Build, Orders, Projection, Purpose, ViewState};
 
     use super::*;
 
     fn report() -> ProjectionReport {
-        let state = ViewState {
-            projection: "order_v1".to_owned(),
-            serving: 1,
-            building: None,
-            retired: None,
-            dropping: Vec::new(),
-            newest: 1,
-            last_comparison: None,
-            revision: 0,
-        };
+        let state = ViewState::first(Orders::TABLE);
         ProjectionReport {
             state,
             events: 200,

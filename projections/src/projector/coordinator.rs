@@ -194,11 +194,13 @@ impl Coordinator {
         let comparison = match &build.comparison {
             Some(known) => known.clone(),
             None => match self.compare(serving, other, stop).await? {
-                Some(comparison) => comparison,
+                Some(found) => {
+                    tracing::info!(%serving, %other, rows = found.rows, differing = found.differing, "a view is compared");
+                    found
+                }
                 None => return Ok(false),
             },
         };
-        tracing::info!(%serving, %other, rows = comparison.rows, differing = comparison.differing, "a view is compared");
         // An operator may have dropped it meanwhile.
         let now = self.views.get(&state.projection).await.map_err(into_error)?;
         if now.building.as_ref().map(|now| now.generation) != Some(build.generation) {
